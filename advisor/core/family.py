@@ -1,0 +1,102 @@
+"""What the rulebook says of one model family: how to build it, what it costs, what to search and where to begin."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import field_serializer, field_validator
+
+from advisor.core.facts import Task
+from advisor.core.space import Config, SearchSpace
+from advisor.core.value import Value, decode, encode
+
+
+class Cost(Value):
+    """Seconds of one default fit on one thread: ``base + scale · (n/1000)^rows · (width/10)^columns · c^classes``."""
+
+    base_seconds: float
+    """Fixed part."""
+    scale_seconds: float
+    """Seconds at 1,000 rows, 10 features, and one class-unit."""
+    rows_power: float = 1.0
+    """Exponent of rows."""
+    columns_power: float = 1.0
+    """Exponent of features."""
+    classes_power: float = 0.0
+    """Exponent of the number of classes (1 for binary and regression)."""
+    source: str = ""
+    """How it was measured."""
+
+    def seconds(self, *, rows: int, width: int, classes: int) -> float:
+        """Estimated seconds of one fit; rows and width at least 1."""
+        c = max(1, classes) if classes > 2 else 1
+        size = (max(rows, 1) / 1000) ** self.rows_power * (max(width, 1) / 10) ** self.columns_power
+        return float(self.base_seconds + self.scale_seconds * size * c**self.classes_power)
+
+
+class Preprocessing(Value):
+    """What the pipeline before the estimator must do."""
+
+    numeric: Literal["passthrough", "impute", "scale"]
+    """`passthrough`: missing stay NaN; `impute`: median; `scale`: median, then standardised."""
+    category: Literal["native", "ordinal", "onehot"]
+    """`native`: codes with a mask the estimator takes; `ordinal`: codes; `onehot`: indicators."""
+
+
+class Family(Value):
+    """One model family of the rulebook."""
+
+    name: str
+    """Public name, as used in flags and files."""
+    title: str
+    """Name for people."""
+    estimators: dict[Task, str]
+    """Import path of the estimator for each task it can do, as ``package.module:Class``."""
+    fixed: dict[str, Any] = {}
+    """Constructor arguments that are not searched, such as ``max_iter``."""
+    refit: dict[str, Any] = {}
+    """Constructor arguments that change for the final fit, such as more trees."""
+    preprocessing: Preprocessing
+    """What comes before it."""
+    cost: Cost
+    """What a fit costs."""
+    space: SearchSpace
+    """Its search space before adjustments."""
+    starts: tuple[Config, ...] = ()
+    """Known-good configurations with a published source, the default not among them; values may be partial (the default fills them)."""
+    starts_source: str = ""
+    """Where they come from."""
+    trains_in_steps: bool = False
+    """True when training yields a measurement an epoch and can be paused."""
+    is_linear: bool = False
+    """True for the simplest kind, one of which is always on the shortlist."""
+    is_path_model: bool = False
+    """True when one path of a single regularisation strength is the whole search (grid by rule)."""
+    supports_weights: bool = True
+    """True when `fit` takes sample weights."""
+    threads_argument: str | None = None
+    """Constructor argument that sets its threads, if any."""
+    seed_argument: str | None = "random_state"
+    """Constructor argument of the seed, if any."""
+    max_rows: int | None = None
+    """Above this it is impractical and not shortlisted."""
+    source: str = ""
+    """Where the space comes from."""
+
+    @field_validator("fixed", "refit", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return decode(value)
+
+    @field_serializer("fixed", "refit", when_used="json")
+    def _encode(self, value: Any) -> Any:
+        return encode(value)
+
+    @field_validator("starts", mode="before")
+    @classmethod
+    def _decode_starts(cls, value: Any) -> Any:
+        return tuple(decode(v) for v in value)
+
+    @field_serializer("starts", when_used="json")
+    def _encode_starts(self, value: Any) -> Any:
+        return [encode(v) for v in value]
