@@ -354,6 +354,8 @@ class StudyState:
     extra_seconds: float = 0.0
     """Budget added while it ran."""
     events: int = 0
+    at: float = 0.0
+    """Wall-clock time of the last event, so that a screen can tell how long ago that was."""
 
     @property
     def direction(self) -> str:
@@ -393,7 +395,7 @@ def fold_all(events: Iterable[Event]) -> StudyState:
 
 
 def _apply(state: StudyState, event: Event, trials: dict[int, TrialState]) -> StudyState:
-    state = replace(state, elapsed=max(state.elapsed, event.elapsed), events=state.events + 1)
+    state = replace(state, elapsed=max(state.elapsed, event.elapsed), events=state.events + 1, at=max(state.at, event.at))
     match event:
         case RunStarted():
             return replace(state, run=event.run, plan=event.plan, first_plan=event.plan, versions=event.versions, command=event.command)
