@@ -81,6 +81,8 @@ class Column(Value):
     """Number of distinct values, missing apart."""
     null_spellings: tuple[str, ...] = ()
     """Spellings of a missing value found here besides the empty cell, such as ``?``."""
+    date_format: str = ""
+    """How the dates are written here, as strftime writes it; empty for other kinds and for columns that hold real dates."""
     note: str = ""
     """Anything a user should know, such as the suspected missing code 0."""
 
