@@ -1,0 +1,242 @@
+"""The hand-over from a typed table to trials: target encoded, rows set apart, splits made once, all of it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from advisor.core.errors import CannotRunError, InputError, nearest
+from advisor.core.facts import Column, Dataset, Task
+from advisor.core.family import Family
+from advisor.core.plan import Plan
+from advisor.core.value import Value
+from advisor.objectives.pipelines import UNUSED_KINDS, typed
+from advisor.objectives.splitting import Split, group_codes, hold_out, splits, write_splits
+from advisor.objectives.tables import TARGET, WEIGHT, TableObjective
+
+UNREADABLE_RATIO = 0.05
+"""More unreadable targets than this are a wrong task or column, not a few slips."""
+
+
+class Prepared(Value):
+    """Where the prepared table and its splits lie, and what the model must remember of them."""
+
+    folder: str
+    """Folder of the files."""
+    table: str
+    """Arrow file: features typed by kind, target codes or numbers, weights; in time order when time matters."""
+    splits: str
+    """``.npz`` with the splits of the search."""
+    fresh: str
+    """``.npz`` with the splits of the confirm stage."""
+    parts: str
+    """``.npz`` with `development`, `heldout`, and the `groups` of all rows (empty when there are none)."""
+    columns: tuple[Column, ...]
+    """Features, in order."""
+    target: str
+    """Column that is predicted."""
+    task: Task
+    """What kind of target."""
+    metric: str
+    """Score to optimise."""
+    classes: tuple[Any, ...]
+    """Original labels in the order of their codes; empty for regression."""
+    rows: int
+    """Rows with a target."""
+    dropped_rows: int
+    """Rows left out because their target is missing or cannot be read."""
+    development_rows: int
+    """Rows that choices may see."""
+    heldout_rows: int
+    """Rows kept apart until the end."""
+    has_weights: bool
+    """True when rows are weighed."""
+    is_ordered: bool
+    """True when the rows stand in time order and the past must predict the future."""
+    notes: tuple[str, ...] = ()
+    """What a user should know, one sentence each."""
+
+    def objective(self, family: Family, *, seed: int, threads: int = 1, is_fresh: bool = False) -> TableObjective:
+        """The objective of `family` on the splits of the search, or of the confirm stage."""
+        return TableObjective(
+            table=Path(self.table),
+            splits=Path(self.fresh if is_fresh else self.splits),
+            family=family,
+            columns=self.columns,
+            target=self.target,
+            task=self.task,
+            metric=self.metric,
+            classes=self.classes,
+            seed=seed,
+            threads=threads,
+        )
+
+
+def prepare(
+    frame: pl.DataFrame,
+    dataset: Dataset,
+    plan: Plan,
+    folder: Path,
+    *,
+    null_spellings: Collection[str] = ("",),
+    fresh_repeats: int = 1,
+) -> Prepared:
+    """Files in `folder` and where they lie. `frame` has the features typed by their kind and the target as it was read.
+
+    A target is missing when it is null, NaN or, in lower case, one of `null_spellings`. The held-out rows are chosen by
+    `plan.validation` before anything else. `fresh_repeats` multiplies the splits of the confirm stage.
+
+    Raises: InputError when the target, group, time or weights column is absent or unreadable; CannotRunError when there is no
+    legal split.
+    """
+    notes: list[str] = []
+    for flag, name in (
+        ("--target", plan.target),
+        ("--group", plan.validation.group),
+        ("--time", plan.validation.time),
+        ("--weights", plan.weights),
+    ):
+        if name is not None and name not in frame.columns:
+            raise InputError(f"there is no column {name!r}", where=flag, cure=nearest(name, frame.columns))
+    by_name = {c.name: c for c in dataset.columns}
+    columns = tuple(by_name[name] for name in plan.features if by_name[name].kind not in UNUSED_KINDS)
+    target = _readable(frame[plan.target], plan.task, {s.casefold() for s in null_spellings})
+    has_target = target.is_not_null()
+    dropped = len(target) - int(has_target.sum())
+    if dropped:
+        notes.append(f"{dropped} of {len(target)} rows have no readable {plan.target!r} and are left out.")
+    frame, target = frame.filter(has_target), target.filter(has_target)
+    is_ordered = plan.validation.time is not None or plan.validation.scheme == "time"
+    if plan.validation.time is not None:
+        moments = frame[plan.validation.time]
+        if moments.null_count():
+            notes.append(f"{moments.null_count()} rows without {plan.validation.time!r} count as the oldest.")
+        order = moments.arg_sort(nulls_last=False)
+        frame, target = frame[order], target[order]
+    y, classes = _coded(target, plan.task)
+    features = typed(frame, columns)
+    arrays = [pl.Series(TARGET, y)]
+    if plan.weights is not None:
+        arrays.append(_weights(frame[plan.weights]).alias(WEIGHT))
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / "table.arrow"
+    features.hstack(arrays).rechunk().write_ipc(table, compression="uncompressed")
+
+    groups = group_codes(frame[plan.validation.group].to_list(), len(y)) if plan.validation.group is not None else None
+    times = frame[plan.validation.time].to_list() if plan.validation.time is not None else None
+    development, heldout = hold_out(plan.validation, y, task=plan.task, groups=groups, times=times)
+    _check_classes(y[development], classes, plan.task)
+
+    def within(*, is_fresh: bool) -> list[Split]:
+        repeats = plan.validation.repeats * (fresh_repeats if is_fresh else 1)
+        inner = splits(
+            plan.validation.model_copy(update={"repeats": repeats}),
+            y[development],
+            groups=None if groups is None else groups[development],
+            times=None if times is None else [times[i] for i in development],
+            is_fresh=is_fresh,
+        )
+        return [(development[train], development[test]) for train, test in inner]
+
+    with (folder / "parts.npz").open("wb") as file:
+        np.savez(file, development=development, heldout=heldout, groups=np.empty(0, dtype=np.intp) if groups is None else groups)
+    prepared = Prepared(
+        folder=str(folder),
+        table=str(table),
+        splits=str(write_splits(folder / "splits.npz", within(is_fresh=False))),
+        fresh=str(write_splits(folder / "fresh.npz", within(is_fresh=True))),
+        parts=str(folder / "parts.npz"),
+        columns=columns,
+        target=plan.target,
+        task=plan.task,
+        metric=plan.metric,
+        classes=classes,
+        rows=len(y),
+        dropped_rows=dropped,
+        development_rows=len(development),
+        heldout_rows=len(heldout),
+        has_weights=plan.weights is not None,
+        is_ordered=is_ordered,
+        notes=tuple(notes),
+    )
+    (folder / "prepared.json").write_text(prepared.model_dump_json(indent=1), encoding="utf-8")
+    return prepared
+
+
+def read_prepared_value(folder: Path) -> Prepared:
+    """What `prepare` gave for this folder, for an engine that goes on with a run.
+
+    Raises: InputError when the folder holds no prepared table.
+    """
+    path = folder / "prepared.json"
+    if not path.is_file():
+        raise InputError("the run holds no prepared table", where=str(folder), cure="Start a new run.")
+    return Prepared.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def _readable(target: pl.Series, task: Task, spellings: set[str]) -> pl.Series:
+    """`target` with null where it is missing; floats for regression."""
+    values = target
+    if values.dtype == pl.String:
+        stripped = values.str.strip_chars()
+        missing = stripped.str.to_lowercase().is_in(sorted(spellings | {""})).fill_null(True)
+        values = pl.select(pl.when(~missing).then(stripped)).to_series().alias(target.name)
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+    if task is not Task.REGRESSION:
+        return values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
+    numbers = values.cast(pl.Float64, strict=False)
+    numbers = pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series().alias(target.name)
+    unreadable = numbers.null_count() - values.null_count()
+    if unreadable > UNREADABLE_RATIO * max(len(values), 1):
+        example = values.filter(numbers.is_null() & values.is_not_null())[0]
+        raise InputError(
+            f"{unreadable} of {len(values)} values of {target.name!r} are no numbers, such as {example!r}",
+            where="--target",
+            cure="Use --task multiclass, or clean the column.",
+        )
+    return numbers
+
+
+def _coded(target: pl.Series, task: Task) -> tuple[npt.NDArray[Any], tuple[Any, ...]]:
+    """Codes in the order of the sorted labels and these labels, or numbers and no labels.
+
+    Raises: CannotRunError when the target has one value only or none; InputError when a binary target has more than two.
+    """
+    if target.n_unique() < 2:
+        raise CannotRunError(
+            f"{target.name!r} has {target.n_unique()} distinct value(s)", where="--target", cure="Name a column with at least two values."
+        )
+    if task is Task.REGRESSION:
+        return target.to_numpy().astype(np.float64), ()
+    labels = target.unique().sort()
+    if task is Task.BINARY and len(labels) != 2:
+        raise InputError(f"{target.name!r} has {len(labels)} classes, not two", where="--task", cure="Use --task multiclass.")
+    codes = target.to_frame().join(labels.to_frame().with_row_index("code"), on=target.name, how="left", maintain_order="left")["code"]
+    return codes.to_numpy().astype(np.int64), tuple(labels.to_list())
+
+
+def _weights(column: pl.Series) -> pl.Series:
+    numbers = column.cast(pl.Float64, strict=False)
+    bad = int((numbers.is_null() | ~numbers.is_finite().fill_null(False) | (numbers < 0).fill_null(False)).sum())
+    if bad or float(numbers.sum()) <= 0:
+        raise InputError(
+            f"{bad} weights of {column.name!r} are missing or negative" if bad else f"all weights of {column.name!r} are 0",
+            where="--weights",
+            cure="Name a column of numbers of at least 0.",
+        )
+    return numbers
+
+
+def _check_classes(y: npt.NDArray[Any], classes: tuple[Any, ...], task: Task) -> None:
+    if task.is_classification and len(np.unique(y)) < 2:
+        raise CannotRunError(
+            f"the development rows hold one of {len(classes)} classes only",
+            where="validation",
+            cure="Bring more rows of the other classes.",
+        )

@@ -1,0 +1,193 @@
+"""The objective of scikit-learn families: one configuration, scored fold by fold on splits that were made once."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+from advisor.core.facts import Column, Task
+from advisor.core.family import Family
+from advisor.core.metrics import Metric
+from advisor.core.metrics import metric as metric_named
+from advisor.core.ports import Measurement
+from advisor.core.space import Config
+from advisor.objectives.model import ShippedModel
+from advisor.objectives.pipelines import SCALER, build
+from advisor.objectives.scoring import scorer
+from advisor.objectives.splitting import read_splits
+
+TARGET = "__target__"
+WEIGHT = "__weight__"
+CACHE_BYTES = 512 * 2**20
+"""Preprocessed folds kept in one worker. The preprocessing of a fold is the same for every configuration that does not change it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A prepared table in memory: features, target codes or numbers, and weights where there are any."""
+
+    frame: pl.DataFrame
+    y: npt.NDArray[Any]
+    weight: npt.NDArray[np.float64] | None
+
+
+@lru_cache(maxsize=4)
+def read_prepared(path: Path) -> Table:
+    """The prepared table of an uncompressed Arrow file, read once a process."""
+    frame = pl.read_ipc(path)
+    weight = frame[WEIGHT].to_numpy() if WEIGHT in frame.columns else None
+    return Table(frame.drop(TARGET, WEIGHT, strict=False), frame[TARGET].to_numpy(), weight)
+
+
+@lru_cache(maxsize=8)
+def _splits(path: Path) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    return read_splits(path)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """The two parts of one split after a preprocessing was fitted on the first."""
+
+    preprocessing: Any
+    train: npt.NDArray[Any]
+    test: npt.NDArray[Any]
+
+    @property
+    def size(self) -> int:
+        return int(self.train.nbytes + self.test.nbytes)
+
+
+_folds: OrderedDict[tuple[Any, ...], _Fold] = OrderedDict()
+
+
+def _remember(key: tuple[Any, ...], fold: _Fold) -> None:
+    _folds[key] = fold
+    while len(_folds) > 1 and sum(f.size for f in _folds.values()) > CACHE_BYTES:
+        _folds.popitem(last=False)
+
+
+class TableObjective:
+    """Scores configurations of one family: ``objective(config)`` yields a measurement a fold, whose value is the running mean.
+
+    The scores equal those of scikit-learn's `cross_val_score` with the same pipeline, splits and scorer, to the bit. Picklable: it
+    holds paths; each process maps the table once.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: Path,
+        splits: Path,
+        family: Family,
+        columns: Sequence[Column],
+        target: str,
+        task: Task,
+        metric: str,
+        classes: Sequence[Any] = (),
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        self.table, self.splits = Path(table), Path(splits)
+        self.family, self.columns, self.target, self.task = family, tuple(columns), target, task
+        self.metric: Metric = metric_named(metric, task)
+        self.classes = tuple(classes)
+        self.seed, self.threads = seed, threads
+        self.last_fit_seconds = 0.0
+        """Median seconds of one fit and score of the last trial."""
+        self.last_scores: tuple[float, ...] = ()
+        """Fold scores of the last trial."""
+        self.last_unconverged = 0
+        """Folds of the last trial whose fit warned that it had not converged."""
+        self._last: Pipeline | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": None}
+
+    def pipeline(self, config: Config) -> Pipeline:
+        """The unfitted pipeline of `config`."""
+        return build(
+            self.family,
+            self.columns,
+            self.task,
+            config,
+            seed=self.seed,
+            threads=self.threads,
+            classes=len(self.classes),
+            needs=self.metric.needs,
+        )
+
+    def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:  # noqa: ARG002
+        """One measurement a fold, in order of the splits.
+
+        Raises: what the estimator raises; DivergedError when it predicts numbers that are not finite.
+        """
+        data, score_fold = read_prepared(self.table), scorer(self.metric, len(self.classes))
+        scores: list[float] = []
+        seconds: list[float] = []
+        self.last_unconverged, self.last_scores = 0, ()
+        for step, (train, test) in enumerate(_splits(self.splits), start=1):
+            began = time.perf_counter()
+            with _threads().limit(limits=self.threads), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("always", ConvergenceWarning)
+                pipeline = self.pipeline(config)
+                fold = self._preprocessed(pipeline, config, data, train, test, step)
+                model = pipeline.steps[-1][1]
+                weights = {} if data.weight is None or not self.family.supports_weights else {"sample_weight": data.weight[train]}
+                model.fit(fold.train, data.y[train], **weights)
+                value = score_fold(model, fold.test, data.y[test], None if data.weight is None else data.weight[test])
+            self.last_unconverged += any(issubclass(w.category, ConvergenceWarning) for w in caught)
+            seconds.append(time.perf_counter() - began)
+            scores.append(self.metric.sign * value)
+            self._last = Pipeline([("columns", fold.preprocessing), ("model", model)])
+            self.last_scores, self.last_fit_seconds = tuple(scores), median(seconds)
+            yield Measurement(step=step, value=fmean(scores), score=scores[-1])
+
+    def _preprocessed(
+        self, pipeline: Pipeline, config: Config, data: Table, train: npt.NDArray[np.intp], test: npt.NDArray[np.intp], step: int
+    ) -> _Fold:
+        signature = (self.family.preprocessing, config.get(SCALER), config.get("max_bins", self.family.fixed.get("max_bins")), self.seed)
+        key = (self.table, self.splits, step, self.columns, len(self.classes), *signature)
+        if key not in _folds:
+            preprocessing = pipeline.steps[0][1]
+            X = preprocessing.fit_transform(data.frame[train], data.y[train])
+            fold = _Fold(preprocessing, _guarded(X), _guarded(preprocessing.transform(data.frame[test])))
+            _remember(key, fold)
+            return fold
+        _folds.move_to_end(key)
+        return _folds[key]
+
+    def save_last(self, path: str) -> str:
+        """The SHA-256 of the model file, after the pipeline of the last fitted fold was written to `path`.
+
+        Raises: RuntimeError when no fold was fitted in this process.
+        """
+        if self._last is None:
+            raise RuntimeError("no trial has run in this process")
+        return ShippedModel(self._last, self.columns, self.target, self.task, self.metric.name, self.classes).save(path)
+
+
+def _guarded(X: Any) -> npt.NDArray[Any]:
+    """`X` as an array that no estimator can change, since other trials read it too."""
+    array = np.ascontiguousarray(X) if not isinstance(X, np.ndarray) else X
+    array.flags.writeable = False
+    return array
