@@ -1,0 +1,324 @@
+"""scikit-learn's own searches, driven from outside: what they evaluate is theirs, who evaluates it is ours.
+
+`GridSearchCV` and `RandomizedSearchCV` decide in `_run_search(evaluate_candidates)` what is evaluated. That method runs
+here in a thread of its own; its `evaluate_candidates` hands the candidates to the engine and waits until each has a
+result. So candidates, their order and the table of results are the library's to the last key, while trials run in our
+workers, under our limits, and survive a restart. Rejected: calling `fit` with a scorer that looks results up (it clones
+and fits an estimator for every split), and computing the candidates ourselves (two sources of one truth).
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import loguniform, randint, uniform
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV
+from sklearn.utils import check_random_state
+
+from advisor.core.errors import CannotRunError, InputError
+from advisor.core.ports import Proposal, Result
+from advisor.core.space import Choice, Config, Float, Int, SearchSpace
+from advisor.engines.levels import Levels, branches, levels, refine
+
+__all__ = ["GridEngine", "IntLogUniform", "RandomEngine", "distributions", "levels", "refine"]
+
+_LEAVE_SECONDS = 5.0
+"""How long `close` waits for the bridge thread; it only wakes up and ends."""
+
+
+class IntLogUniform:
+    """Integers in [low, high] whose logarithm is uniform: each integer k has the mass of (k - ½, k + ½) on the log scale.
+
+    For `RandomizedSearchCV`, which takes anything with `rvs`; scipy has no such distribution. Source: the rounding is that
+    of Optuna's ``IntDistribution(log=True)``.
+    """
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def rvs(self, size: int | None = None, random_state: Any = None) -> Any:
+        """One integer, or an array of `size`."""
+        drawn = check_random_state(random_state).uniform(math.log(self.low - 0.5), math.log(self.high + 0.5), size=size)
+        values = np.clip(np.rint(np.exp(drawn)), self.low, self.high).astype(np.int64)
+        return values if size is not None else int(values)
+
+
+def distributions(space: SearchSpace) -> dict[str, Any] | list[dict[str, Any]]:
+    """What `RandomizedSearchCV` takes: log-uniform where the space is logarithmic, one mapping for each branch of a condition.
+
+    Raises: CannotRunError when a condition hangs on a range.
+    """
+    found = branches(space, {name: _distribution(p) for name, p in space.items()})
+    return found[0] if len(found) == 1 else found
+
+
+def _distribution(parameter: Float | Int | Choice) -> Any:
+    match parameter:
+        case Choice():
+            return list(parameter.choices)
+        case Float() | Int() if parameter.low == parameter.high:
+            return [parameter.low]
+        case Float(log=True):
+            return loguniform(parameter.low, parameter.high)
+        case Float():
+            return uniform(parameter.low, parameter.high - parameter.low)
+        case Int(log=True):
+            return IntLogUniform(parameter.low, parameter.high)
+        case Int():
+            return randint(parameter.low, parameter.high + 1)
+
+
+class _Abandoned(BaseException):
+    """Ends the bridge thread; no `except Exception` of the library catches it."""
+
+
+class _InertContext:
+    """The callback context `_run_search` asks for, without callbacks."""
+
+    def subcontext(self, **_: Any) -> _InertContext:
+        return self
+
+    def call_on_fit_task_begin(self, **_: Any) -> _InertContext:
+        return self
+
+    def call_on_fit_task_end(self, **_: Any) -> None:
+        return None
+
+
+class _Bridge:
+    """The library's loop in a daemon thread. It always answers: with candidates, with None at its end, or with its error."""
+
+    def __init__(self, search: Any) -> None:
+        self._search = search
+        self._asked: queue.SimpleQueue[list[dict[str, Any]] | BaseException | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="search-bridge", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        end: BaseException | None = None
+        try:
+            self._search._run_search(self._evaluate, callback_ctx=_InertContext())
+        except _Abandoned:
+            pass
+        except BaseException as error:
+            end = error
+        finally:
+            self._asked.put(end)
+
+    def _evaluate(
+        self, candidate_params: Iterable[dict[str, Any]], cv: Any = None, more_results: Any = None, callback_ctx: Any = None
+    ) -> dict[str, Any]:
+        del cv, more_results, callback_ctx
+        self._asked.put(list(candidate_params))
+        answer = self._answers.get()
+        if answer is None:
+            raise _Abandoned
+        return answer
+
+    def next_candidates(self) -> list[dict[str, Any]] | None:
+        """The next batch, or None at the end of the search. Call it only when the batch before was answered."""
+        asked = self._asked.get()
+        if isinstance(asked, BaseException):
+            raise CannotRunError(
+                f"{type(self._search).__name__} cannot search this space: {asked}",
+                where="search space",
+                cure="Correct the space, or choose another strategy.",
+            ) from asked
+        return asked
+
+    def answer(self, results: dict[str, Any]) -> None:
+        self._answers.put(results)
+
+    def close(self) -> None:
+        self._answers.put(None)
+        self._thread.join(_LEAVE_SECONDS)
+
+
+class _SearchEngine:
+    """Drives one scikit-learn search class; everything but the construction of the class."""
+
+    def __init__(self, search: Any, *, direction: Literal["minimize", "maximize"], splits: int, seed: int) -> None:
+        self._sign = 1 if direction == "maximize" else -1
+        self._splits = splits
+        self._seed = seed
+        self._search = search
+        # `fit` would set it; `_run_search` only counts its subtasks with it.
+        self._search.n_splits_ = splits
+        self._bridge: _Bridge | None = None
+        self._batch: list[dict[str, Any]] | None = []
+        self._candidates: list[dict[str, Any]] = []
+        self._running: set[int] = set()
+        self._results: dict[int, Result] = {}
+        self._journal: dict[int, Config] = {}
+
+    def propose(self) -> Proposal | None:
+        """The library's next candidate without a result; None when all of its batch run, or when the search is over."""
+        if self._advance() is None:
+            return None
+        for key in range(len(self._candidates)):
+            if key not in self._results and key not in self._running:
+                self._running.add(key)
+                return Proposal(key, _plain(self._candidates[key]), seed=self._seed)
+        return None
+
+    @property
+    def is_done(self) -> bool:
+        """True when the library's loop has ended."""
+        return self._advance() is None
+
+    def observe(self, proposal: Proposal, step: int, value: float) -> bool:
+        """False: the library class scores every split of every candidate."""
+        del proposal, step, value
+        return False
+
+    def tell(self, proposal: Proposal, result: Result) -> None:
+        """Takes the end of a trial; what did not complete scores NaN, as with ``error_score=nan``.
+
+        Raises: CannotRunError when the journal holds another configuration at this key than the library gives.
+        """
+        if result.status == "completed" and len(result.scores) != self._splits and not (self._splits == 1 and not result.scores):
+            raise InputError(
+                f"The objective gave {len(result.scores)} scores where the plan has {self._splits} splits",
+                where=f"proposal {proposal.key}",
+                cure="Report one score a split.",
+            )
+        self._running.discard(proposal.key)
+        self._results[proposal.key] = result
+        self._journal[proposal.key] = proposal.config
+        self._check(proposal.key)
+
+    def close(self) -> None:
+        """Ends the bridge thread, in the middle of the search too."""
+        if self._bridge is not None:
+            self._bridge.close()
+            self._bridge = None
+        self._batch = None
+
+    def results(self) -> dict[str, Any]:
+        """`cv_results_` of the candidates that have ended, formatted by the library; times are those of our workers.
+
+        Parameters have the names of the space. Empty when nothing has ended.
+        """
+        ended = [key for key in range(len(self._candidates)) if key in self._results]
+        if not ended:
+            return {}
+        out = [row for key in ended for row in self._rows(self._results[key])]
+        with warnings.catch_warnings():
+            # It warns about the NaN of every failed trial; those are events of their own here.
+            warnings.simplefilter("ignore", UserWarning)
+            formatted: dict[str, Any] = self._search._format_results([self._candidates[key] for key in ended], self._splits, out)
+        return formatted
+
+    def _rows(self, result: Result) -> list[dict[str, float]]:
+        scores: Sequence[float]
+        if result.status != "completed" or result.value is None:
+            scores = (math.nan,) * self._splits
+        else:
+            scores = [self._sign * s for s in result.scores or (result.value,)]
+        return [{"test_scores": s, "fit_time": result.fit_seconds, "score_time": 0.0} for s in scores]
+
+    def _advance(self) -> list[dict[str, Any]] | None:
+        """The batch in hand, after answering and fetching where the one before is complete; None at the end."""
+        while self._batch is not None and all(key in self._results for key in range(len(self._candidates))):
+            if self._bridge is None:
+                self._bridge = _Bridge(self._search)
+            else:
+                self._bridge.answer(self.results())
+            self._batch = self._bridge.next_candidates()
+            self._candidates += self._batch or []
+            for key in self._journal:
+                self._check(key)
+        return self._batch
+
+    def _check(self, key: int) -> None:
+        if key < len(self._candidates) and _plain(self._candidates[key]) != self._journal[key]:
+            raise CannotRunError(
+                f"The journal's proposal {key} is {self._journal[key]}, where {type(self._search).__name__} "
+                f"proposes {_plain(self._candidates[key])}",
+                where=f"proposal {key}",
+                cure="Start a new run that reuses the finished trials with --continue; another version of scikit-learn may be installed.",
+            )
+
+
+class GridEngine(_SearchEngine):
+    """`GridSearchCV`'s candidates in its order: `param_grid` as it stands, or `levels` by branch, or coarse levels for `trials`.
+
+    Every candidate is evaluated, also where `history` holds it: the candidates equal the library class's, after the
+    default and the starts.
+
+    Raises: CannotRunError when a condition of the space hangs on a range; InputError when no levels are given.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        direction: Literal["minimize", "maximize"],
+        seed: int,
+        splits: int,
+        trials: int | None = None,
+        levels: Mapping[str, Sequence[Any]] | None = None,
+        param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]] | None = None,
+        history: Sequence[tuple[Config, Result]] = (),
+    ) -> None:
+        del history
+        if param_grid is None:
+            chosen = _coarse(space, trials) if levels is None else {n: list(v) for n, v in levels.items()}
+            param_grid = branches(space.restrict(list(chosen)), chosen)
+        self.param_grid = param_grid
+        super().__init__(GridSearchCV(BaseEstimator(), param_grid), direction=direction, splits=splits, seed=seed)
+
+
+def _coarse(space: SearchSpace, trials: int | None) -> Levels:
+    if trials is None:
+        raise InputError("A grid needs its levels", where="GridEngine", cure="Give levels, param_grid or trials.")
+    return levels(space, trials)
+
+
+class RandomEngine(_SearchEngine):
+    """`RandomizedSearchCV`'s candidates in its order, log-uniform where the space is logarithmic; a finite space without repeats.
+
+    Every candidate is evaluated, also where `history` holds it: the candidates equal the library class's, after the
+    default and the starts.
+
+    Raises: CannotRunError when a condition of the space hangs on a range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        direction: Literal["minimize", "maximize"],
+        seed: int,
+        splits: int,
+        n_iter: int,
+        param_distributions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        history: Sequence[tuple[Config, Result]] = (),
+    ) -> None:
+        del history
+        self.param_distributions = distributions(space) if param_distributions is None else param_distributions
+        search = RandomizedSearchCV(
+            BaseEstimator(), self.param_distributions, n_iter=_at_most(self.param_distributions, n_iter), random_state=seed
+        )
+        super().__init__(search, direction=direction, splits=splits, seed=seed)
+
+
+def _at_most(found: Any, n_iter: int) -> int:
+    """`n_iter`, or the number of combinations of a finite space where that is less (the library does the same, with a warning)."""
+    parts = [found] if isinstance(found, Mapping) else list(found)
+    if all(isinstance(values, list) for part in parts for values in part.values()):
+        return min(n_iter, len(ParameterGrid(found)))
+    return n_iter
+
+
+def _plain(params: Mapping[str, Any]) -> Config:
+    """`params` with Python's own numbers, which a journal can hold."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
