@@ -101,8 +101,13 @@ def race(direction: str = "minimize") -> PortfolioEngine:
     return PortfolioEngine(
         [
             candidate("first", NUMERIC, {"rate": 0.01, "share": 0.2, "depth": 4}, {"rate": 0.5, "share": 0.7, "depth": 2}),
-            candidate("second", MIXED, {"kind": "curved", "rate": 0.3, "degree": 2, "weight": "even"}),
-            candidate("third", NUMERIC, {"rate": 0.9, "share": 0.9, "depth": 64}),
+            candidate(
+                "second",
+                MIXED,
+                {"kind": "curved", "rate": 0.3, "degree": 2, "weight": "even"},
+                {"kind": "plain", "rate": 0.9, "weight": None},
+            ),
+            candidate("third", NUMERIC.replace(rate=Float(1e-4, 1.0, log=True, default=0.12)), {"rate": 0.9, "share": 0.9, "depth": 64}),
         ],
         direction="maximize" if direction == "maximize" else "minimize",
         splits=SPLITS,
