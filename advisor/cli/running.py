@@ -1,0 +1,129 @@
+"""``advisor run``, ``resume`` and ``stop``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from advisor.cli.deciding import decide
+from advisor.cli.door import Door
+from advisor.cli.following import engine_error, watch
+from advisor.cli.options import answer_options, facts_options, given_answers, json_option, query_option, runs_option
+from advisor.core.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from advisor.core.events import StudyState
+    from advisor.core.outcome import Outcome
+
+
+@click.command()
+@click.argument("data", required=False, metavar="DATA|plan.toml")
+@answer_options
+@query_option
+@facts_options
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@runs_option
+@json_option
+@click.pass_obj
+def run(
+    door: Door, /, data: str | None, query: str | None, facts_file: Path | None, save_facts: Path | None, yes: bool, runs: Path, **rest: Any
+) -> int:
+    """Recommends a plan for DATA (or takes a saved one) and carries it out: a tuned model and an honest estimate.
+
+    Ctrl-C interrupts; `advisor resume` goes on. Closing the terminal stops nothing: `advisor attach` comes back.
+    Without a terminal nothing is asked, as with --yes.
+    """
+    decided = decide(door, data, query=query, runs=runs, facts_file=facts_file, answers=given_answers(rest), save_facts=save_facts)
+    from advisor.report.text import headline, plan_text
+
+    if door.can_ask and not yes:
+        door.say(plan_text(decided.plan, facts=decided.facts))
+        door.say("")
+        if not _agrees(door):
+            door.say("Nothing was run.")
+            return int(ExitCode.DONE)
+        # The time a person took to read is not the run's.
+        began = door.clock()
+    else:
+        door.say(headline(decided.plan))
+        for warning in decided.facts.data.warnings:
+            door.say(f"warning: {warning}")
+        began = door.began
+    run_dir = door.session.start(decided.plan, decided.facts, query=query, runs=runs, began=began)
+    door.say(f"run {run_dir.name} (watch it from elsewhere: advisor attach {run_dir.name})")
+    return _to_the_end(door, run_dir)
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@runs_option
+@json_option
+@click.pass_obj
+def resume(door: Door, /, name: str, runs: Path) -> int:
+    """Goes on with RUN where it was interrupted. Every finished trial is kept and counted once."""
+    run_dir = door.session.find_run(name, runs)
+    before = door.session.follow(run_dir).poll()
+    (run_dir / "engine-error.json").unlink(missing_ok=True)
+    door.session.resume(run_dir, began=door.began)
+    return _to_the_end(door, run_dir, since=before.events)
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@runs_option
+@json_option
+@click.pass_obj
+def stop(door: Door, /, name: str, runs: Path) -> int:
+    """Stops RUN: no new trials, the best so far is confirmed, scored and kept."""
+    run_dir = door.session.find_run(name, runs)
+    follower = door.session.follow(run_dir)
+    state = follower.poll()
+    if state.finished is not None:
+        raise InputError("the run is over already", where=run_dir.name, cure=f"Look at it with `advisor attach {run_dir.name}`.")
+    door.session.send(run_dir, "stop")
+    door.say(f"Asked {run_dir.name} to stop and keep the best.")
+    return finish(door, run_dir, watch(door, run_dir, may_interrupt=False))
+
+
+def _to_the_end(door: Door, run_dir: Path, *, since: int = 0) -> int:
+    return finish(door, run_dir, watch(door, run_dir, may_interrupt=True, since=since))
+
+
+def finish(door: Door, run_dir: Path, state: StudyState) -> int:
+    """Prints what came out and gives the exit code it stands for."""
+    outcome = door.session.outcome(run_dir)
+    if door.as_json:
+        door.result_json(json.dumps(outcome.to_mapping(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        from advisor.report.text import outcome_text
+
+        door.result(outcome_text(outcome))
+    code = exit_code(outcome, run_dir)
+    if code is not ExitCode.DONE and state.finished is not None:
+        door.say(f"error: {state.finished.reason or state.finished.status}")
+    return int(code)
+
+
+def exit_code(outcome: Outcome, run_dir: Path) -> ExitCode:
+    """The exit code of a run that ended so."""
+    match outcome.status:
+        case "done" | "stopped" | "running":
+            return ExitCode.DONE
+        case "nothing_finished":
+            return ExitCode.NOTHING_FINISHED
+        case "interrupted":
+            return ExitCode.INTERRUPTED
+        case "failed":
+            problem = engine_error(run_dir)
+            return problem.exit_code if problem is not None else ExitCode.CANNOT_RUN
+
+
+def _agrees(door: Door) -> bool:
+    """Asks once whether to run the plan; an empty answer is yes. Raises: KeyboardInterrupt."""
+    door.err.write("Run this plan? [Y/n] ")
+    door.err.flush()
+    answer = door.source.readline()
+    return answer != "" and answer.strip().casefold() in ("", "y", "yes")

@@ -1,0 +1,1 @@
+"""Values in, text out: plans, outcomes and facts for people."""
