@@ -321,6 +321,8 @@ class TrialState:
     cause: str = ""
     cure: str = ""
     detail: str = ""
+    category: str = ""
+    """Of a failed trial: what kind of end (`TrialFailed.category`); empty otherwise."""
     started_elapsed: float = 0.0
 
 
@@ -435,6 +437,7 @@ def _apply(state: StudyState, event: Event, trials: dict[int, TrialState]) -> St
                 cause=event.cause,
                 cure=event.cure,
                 detail=event.detail,
+                category=event.category,
                 seconds=event.seconds,
             )
             return state

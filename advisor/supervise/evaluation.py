@@ -1,0 +1,290 @@
+"""One trial, step by step: an objective turned into reports, whatever it does. Used in a worker and in the calling process."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from advisor.core.ports import Clock, Measurement
+from advisor.core.space import Config
+
+Category = Literal["error", "invalid", "timeout", "memory", "signal", "deadline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A running trial has measured; it waits for `advance` or `stop`."""
+
+    trial: int
+    step: int
+    """Absolute, from 1, growing."""
+    value: float
+    """Score so far, finite."""
+    score: float | None = None
+    """The step's own score where `value` is a running mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A trial ran in full (`value` is its score) or was stopped on request (`value` is None)."""
+
+    trial: int
+    value: float | None
+    scores: tuple[float, ...] = ()
+    """One score a step where every step gave one."""
+    seconds: float = 0.0
+    fit_seconds: float = 0.0
+    peak_bytes: int = 0
+    """Peak memory while it ran; 0 when not known."""
+    can_save: bool = False
+    """True when the objective has `save_last`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A trial ended without a score."""
+
+    trial: int
+    category: Category
+    cause: str
+    """What happened, in one line."""
+    cure: str = ""
+    detail: str = ""
+    """The last lines of its own trace or output."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The model of a trial is at `path`."""
+
+    trial: int
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSaved:
+    """The model of a trial could not be written; the trial's score stands."""
+
+    trial: int
+    cause: str
+
+
+Report = Stepped | Ended | Died | Saved | NotSaved
+
+
+@dataclass
+class TrialRun:
+    """One evaluation of `objective`; `next` pulls it a measurement further."""
+
+    trial: int
+    objective: Callable[..., Any]
+    config: Config
+    checkpoint: Any = None
+    clock: Clock = time.monotonic
+    peak_bytes: Callable[[], int] = lambda: 0
+    is_over: bool = False
+    """True when there is nothing more to pull."""
+    is_spoiled: bool = False
+    """True when the process should not be used again: memory ran out, or the objective wanted to leave it."""
+    _steps: Iterator[Any] | None = None
+    _began: float | None = None
+    _last: Measurement | None = None
+    _values: list[tuple[int, float]] = field(default_factory=list)
+    _scores: list[float] = field(default_factory=list)
+
+    def next(self, *, keeps_interrupt: bool = True) -> Stepped | Ended | Died:
+        """What the next pull gives. An exception of the objective comes back as Died, SystemExit too.
+
+        So does KeyboardInterrupt, unless `keeps_interrupt` is False: in the calling process it is the user's.
+        """
+        if self._began is None:
+            self._began = self.clock()
+        try:
+            return self._pull()
+        except _InvalidError as error:
+            return self._die("invalid", error.cause, cure=error.cure)
+        except MemoryError as error:
+            return self._die_of_memory(error)
+        except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":  # torch's, known by name so that torch is not imported here
+                return self._die_of_memory(error)
+            return self._die(
+                "error",
+                f"{type(error).__name__}: {_one_line(error)}",
+                cure="Read the detail; the configuration or the objective is at fault.",
+                detail=_trace(error),
+            )
+        except SystemExit as error:
+            self.is_spoiled = True
+            return self._die("signal", f"the trial raised SystemExit({error.code!r})", cure=_LEAVE, detail=_trace(error))
+        except KeyboardInterrupt as error:
+            if not keeps_interrupt:
+                raise
+            self.is_spoiled = True
+            return self._die("signal", "the trial was interrupted (KeyboardInterrupt)", cure=_LEAVE, detail=_trace(error))
+
+    def take_checkpoint(self) -> Any:
+        """The checkpoint of the last measurement, a function called for it; None when there is none."""
+        held = self._last.checkpoint if self._last is not None else None
+        return held() if callable(held) else held
+
+    def stop(self) -> Ended | Died:
+        """Closes the objective; the report has no value."""
+        self.is_over = True
+        steps = self._steps
+        try:
+            if steps is not None and hasattr(steps, "close"):
+                steps.close()
+        except Exception as error:
+            return self._die("error", f"{type(error).__name__} while closing: {_one_line(error)}", detail=_trace(error))
+        return Ended(self.trial, None, (), self._seconds(), self._fit_seconds(), self.peak_bytes(), self._can_save())
+
+    def _pull(self) -> Stepped | Ended:
+        if self._steps is None:
+            answer = self._call()
+            if not isinstance(answer, Iterator):
+                value = finite(answer)
+                self._values.append((1, value))
+                return self._end(value)
+            self._steps = answer
+        try:
+            measurement = next(self._steps)
+        except StopIteration:
+            if not self._values:
+                raise _InvalidError("the objective ended without a measurement", "Yield at least one Measurement.") from None
+            return self._end(self._values[-1][1])
+        if not isinstance(measurement, Measurement):
+            raise _InvalidError(
+                f"the objective yielded {_describe(measurement)}, not a Measurement", "Yield advisor.Measurement(step=…, value=…)."
+            )
+        step, value = measurement.step, finite(measurement.value)
+        if _is_no_count(step):
+            raise _InvalidError(f"step {step!r} is no whole number from 1", "Count steps from 1, absolute.")
+        if self._values and step <= self._values[-1][0]:
+            raise _InvalidError(f"step {step} follows step {self._values[-1][0]}", "Yield growing steps.")
+        score = None if measurement.score is None else finite(measurement.score)
+        self._last = measurement
+        self._values.append((int(step), value))
+        if score is not None:
+            self._scores.append(score)
+        return Stepped(self.trial, int(step), value, score)
+
+    def _call(self) -> Any:
+        match _checkpoint_style(self.objective):
+            case "keyword":
+                return self.objective(self.config, checkpoint=self.checkpoint)
+            case "second":
+                return self.objective(self.config, self.checkpoint)
+            case _:
+                return self.objective(self.config)
+
+    def _end(self, value: float) -> Ended:
+        self.is_over = True
+        scores = tuple(self._scores) if len(self._scores) == len(self._values) else ()
+        return Ended(self.trial, value, scores, self._seconds(), self._fit_seconds(), self.peak_bytes(), self._can_save())
+
+    def _die(self, category: Category, cause: str, *, cure: str = "", detail: str = "") -> Died:
+        self.is_over = True
+        return Died(self.trial, category, cause, cure, detail, self._seconds())
+
+    def _die_of_memory(self, error: BaseException) -> Died:
+        self.is_spoiled = True
+        said = _one_line(error)
+        return self._die(
+            "memory",
+            f"out of memory: {said}" if said else "out of memory",
+            cure="Give a trial more memory, fewer rows or a smaller model.",
+            detail=_trace(error),
+        )
+
+    def _seconds(self) -> float:
+        return max(0.0, self.clock() - self._began) if self._began is not None else 0.0
+
+    def _fit_seconds(self) -> float:
+        told = getattr(self.objective, "last_fit_seconds", None)
+        if isinstance(told, int | float) and math.isfinite(told) and told >= 0:
+            return float(told)
+        return self._seconds() / max(1, len(self._values))
+
+    def _can_save(self) -> bool:
+        return callable(getattr(self.objective, "save_last", None))
+
+
+_LEAVE = "Raise an exception to fail a trial; leaving the process costs its worker."
+
+
+class _InvalidError(Exception):
+    def __init__(self, cause: str, cure: str) -> None:
+        super().__init__(cause)
+        self.cause, self.cure = cause, cure
+
+
+def finite(value: Any) -> float:
+    """`value` as a finite float. NaN, infinities, None, text, booleans and arrays are refused with what they are."""
+    if type(value) is not bool and isinstance(value, numbers.Real):  # numpy's scalars are Real, its booleans are not
+        try:
+            number = float(value)
+        except (OverflowError, ValueError):
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise _InvalidError(f"the objective gave {_describe(value)} as its value", "Return one finite number, such as float(loss).")
+
+
+def _is_no_count(step: object) -> bool:
+    return type(step) is bool or not isinstance(step, numbers.Integral) or int(step) < 1
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, float):
+        return {"nan": "NaN", "inf": "infinity", "-inf": "minus infinity"}.get(repr(value), repr(value))
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"an array of shape {shape}"
+    if isinstance(value, bool):
+        return f"the boolean {value}"
+    if isinstance(value, str | bytes):
+        return f"text ({value[:30]!r})"
+    return f"a {type(value).__name__}"
+
+
+def _checkpoint_style(objective: Callable[..., Any]) -> Literal["keyword", "second", "none"]:
+    """How `objective` takes a checkpoint."""
+    try:
+        parameters: Mapping[str, inspect.Parameter] = inspect.signature(objective).parameters
+    except (TypeError, ValueError):
+        return "none"
+    named = parameters.get("checkpoint")
+    if named is not None and named.kind in (named.POSITIONAL_OR_KEYWORD, named.KEYWORD_ONLY):
+        return "keyword"
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return "keyword"
+    positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    return "second" if len(positional) >= 2 else "none"
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        said = " ".join(str(error).split())
+    except Exception as second:  # a broken __str__ of the user's class
+        said = f"(its message cannot be shown: {type(second).__name__})"
+    return said[:300]
+
+
+def _trace(error: BaseException) -> str:
+    """The last 12 lines of the traceback, from the objective on."""
+    try:
+        lines = "".join(traceback.format_exception(error)).splitlines()
+    except Exception as second:
+        lines = [f"{type(error).__name__} (its trace cannot be shown: {type(second).__name__})"]
+    return "\n".join(lines[-12:])[-4000:]

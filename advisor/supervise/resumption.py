@@ -1,0 +1,39 @@
+"""What an earlier engine life left: the trials it did not end, and the proposals a new engine must be told of."""
+
+from __future__ import annotations
+
+import time
+
+from advisor.core.events import StudyState, TrialInterrupted
+from advisor.core.ports import Proposal, Result
+
+
+def interrupted(state: StudyState) -> tuple[TrialInterrupted, ...]:
+    """One event for every trial that still counts as running, in order of number; emit them before anything is started."""
+    return tuple(TrialInterrupted(at=time.time(), elapsed=state.elapsed, trial=t.number) for t in state.running)
+
+
+def next_trial(state: StudyState) -> int:
+    """The first trial number that is free."""
+    return max(state.trials, default=-1) + 1
+
+
+def replay(state: StudyState, stage: str) -> list[tuple[Proposal, Result]]:
+    """Every ended proposal of `stage` with its result, in order of key: what `Engine.tell` gets before the first `propose`.
+
+    Interrupted and running trials are left out, so the engine proposes their keys again.
+    """
+    told: dict[int, tuple[Proposal, Result]] = {}
+    for trial in state.trials.values():
+        if trial.stage != stage or trial.key < 0:
+            continue
+        match trial.status:
+            case "completed" | "pruned" | "failed":
+                proposal = Proposal(trial.key, trial.config, trial.origin, trial.family, trial.seed)
+                told[trial.key] = (
+                    proposal,
+                    Result(trial.status, trial.value, trial.scores, trial.steps, trial.seconds, trial.fit_seconds, trial.cause),
+                )
+            case "running" | "interrupted":
+                continue
+    return [told[key] for key in sorted(told)]
