@@ -1,0 +1,157 @@
+"""Starting and resuming runs: in a detached engine process, or in the calling one."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from advisor.core.errors import CannotRunError, InputError
+from advisor.core.facts import Facts
+from advisor.core.outcome import Outcome
+from advisor.core.plan import Plan
+from advisor.session.folder import Request, RunFolder
+from advisor.session.following import engine_lives, follow
+from advisor.session.gathering import gather
+from advisor.session.outcomes import outcome
+from advisor.session.planning import load_plan, recommend, save_plan
+
+ENGINE_MODULE = "advisor.session.engine"
+"""What the detached process runs."""
+
+
+def start(
+    plan: Plan,
+    facts: Facts,
+    *,
+    data: Any = None,
+    query: str | None = None,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    run_dir: str | Path | None = None,
+    began: float | None = None,
+) -> Path:
+    """Makes the folder of a run and starts its engine as a process of its own; returns the folder.
+
+    `data` is only needed where the plan was not made from a file or a name. `began` is the monotonic second at which the
+    budget starts; the default is now.
+
+    Raises: CannotRunError when the folder cannot be written or the engine does not start.
+    """
+    from advisor.supervise.launch import launch_engine
+
+    folder = create(plan, facts, data=data, query=query, runs=runs, name=name, run_dir=run_dir)
+    launch_engine(folder.path, module=ENGINE_MODULE, began=began if began is not None else time.monotonic())
+    return folder.path
+
+
+def execute(plan: Plan, data: Any, *, run_dir: str | Path | None = None, facts: Facts | None = None) -> Outcome:
+    """Carries `plan` out on `data` in the calling process (trials run in worker processes all the same).
+
+    Raises: CannotRunError when it cannot run here; NothingFinishedError when the budget ended before any trial had.
+    """
+    from advisor.session.running import run_engine
+
+    began = time.monotonic()
+    seen = (
+        facts if facts is not None else gather(data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
+    )
+    folder = create(plan, seen, data=data, run_dir=run_dir)
+    run_engine(folder.path, began=began)
+    return outcome(folder.path)
+
+
+def resume(run_dir: str | Path, *, began: float | None = None) -> Path:
+    """Starts a new engine that goes on with the run where the last one ended; returns its folder.
+
+    Raises: InputError when the run is done; RunBusyError when its engine still lives.
+    """
+    from advisor.supervise.launch import launch_engine
+
+    state = follow(run_dir).poll()
+    name = Path(run_dir).name
+    if state.finished is not None and state.finished.status == "done":
+        raise InputError(f"run {name} is done", where=str(run_dir), cure=f"Look at it with `advisor attach {name}`.")
+    if engine_lives(state):
+        raise InputError(f"run {name} is still running", where=str(run_dir), cure=f"Watch it with `advisor attach {name}`.")
+    launch_engine(Path(run_dir), module=ENGINE_MODULE, began=began if began is not None else time.monotonic())
+    return Path(run_dir)
+
+
+def create(
+    plan: Plan,
+    facts: Facts,
+    *,
+    data: Any = None,
+    query: str | None = None,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    run_dir: str | Path | None = None,
+) -> RunFolder:
+    """A new run folder with its plan, facts and request; nothing is started.
+
+    Raises: CannotRunError when the folder exists already or cannot be written.
+    """
+    target = Path(run_dir) if run_dir is not None else _free_place(Path(runs), name or _name_of(facts.data.source))
+    try:
+        target.mkdir(parents=True, exist_ok=run_dir is not None)
+        folder = RunFolder(target.resolve())
+        if folder.journal.exists():
+            raise CannotRunError("a run lives here already", where=str(target), cure="Name another folder, or resume it.")
+        folder.logs.mkdir(exist_ok=True)
+        folder.work.mkdir(exist_ok=True)
+        source = _source(facts.data.source if data is None else data, folder)
+        folder.write_facts(facts)
+        folder.write_request(
+            Request(data=source, query=query, follows_facts=_follows(plan, facts), command=f"advisor run {source} --seed {plan.seed}")
+        )
+        save_plan(plan, folder.plan, facts=facts)
+    except OSError as error:
+        raise CannotRunError(
+            f"cannot write a run: {error.strerror}", where=str(target), cure="Choose a folder that can be written with --runs."
+        ) from error
+    return folder
+
+
+def _follows(plan: Plan, facts: Facts) -> bool:
+    """True when the plan is the rules' own, so that measured facts may revise it."""
+    return recommend(facts).hash == plan.hash
+
+
+def _source(data: Any, folder: RunFolder) -> str:
+    """What a later process can read the data from: names and paths as they are, tables in memory written beside the run."""
+    if isinstance(data, str | Path):
+        text = str(data)
+        return str(Path(text).resolve()) if Path(text).exists() else text
+    from advisor.profiling.reading import read_table
+
+    read_table(data).write_ipc(folder.table)
+    return str(folder.table)
+
+
+def _name_of(source: str) -> str:
+    """A folder name made from what the user named."""
+    stem = Path(source.removeprefix("sklearn:")).name.split(".")[0] if "://" not in source else "query"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:40] or "run"
+
+
+def _free_place(runs: Path, stem: str) -> Path:
+    """A folder below `runs` that does not exist yet: the stem, the day and the time, numbered where two start in one minute."""
+    stamp = time.strftime("%m%d-%H%M")
+    for number in range(1, 1000):
+        place = runs / (f"{stem}-{stamp}" if number == 1 else f"{stem}-{stamp}-{number}")
+        if not place.exists():
+            return place
+    raise CannotRunError("a thousand runs began in this minute", where=str(runs), cure="Name another folder with --runs.")
+
+
+def plan_and_facts(path: str | Path) -> tuple[Plan, Facts]:
+    """A saved plan with its facts, gathered anew where the file does not hold them.
+
+    Raises: InputError when the file or the data it names cannot be read.
+    """
+    plan, facts = load_plan(path)
+    if facts is None:
+        facts = gather(plan.data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
+    return plan, facts

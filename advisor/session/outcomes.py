@@ -1,0 +1,125 @@
+"""What came out of a run, and predictions of the model it shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.core.errors import InputError
+from advisor.core.events import StudyState
+from advisor.core.outcome import Gain, Outcome, TrialRecord
+from advisor.core.plan import Plan
+from advisor.session.folder import RunFolder
+from advisor.session.following import follow, status_of
+
+if TYPE_CHECKING:
+    import polars
+
+
+def outcome(run_dir: str | Path) -> Outcome:
+    """What the journal of the run says of its result, finished or not.
+
+    Raises: RunNotFoundError when there is no such run.
+    """
+    return outcome_of(str(run_dir), follow(run_dir).poll())
+
+
+def outcome_of(run: str, state: StudyState) -> Outcome:
+    """The outcome that `state` amounts to."""
+    if state.plan is None:
+        raise InputError("the run has no plan yet", where=run, cure="Wait a moment, or start it again.")
+    plan = Plan.from_mapping(state.plan)
+    reasons: dict[str, str] = {}
+    shipped = state.confirmed.shipped if state.confirmed else None
+    chosen = state.confirmed.chosen if state.confirmed else state.best
+    trial = state.trials.get(chosen) if chosen is not None else None
+    validation: float | None = None
+    if state.confirmed is not None:
+        validation = next((c.mean for c in state.confirmed.candidates if c.trial == state.confirmed.chosen), None)
+    if validation is None and trial is not None:
+        validation = trial.value
+        reasons["validation_score"] = "from the search: no confirm stage was reached"
+    if shipped is None:
+        reasons["shipped"] = "the confirm stage was not reached" if trial is not None else "no trial finished"
+    heldout = state.heldout
+    gain = None
+    if heldout is None:
+        reasons["heldout_score"] = "the held-out rows were not scored: the run ended before"
+    else:
+        if heldout.gain is not None and None not in heldout.gain.values():
+            gain = Gain.model_validate(heldout.gain)
+        if heldout.reason:
+            reasons["gain"] = heldout.reason
+    trained_on = state.shipped.trained_on if state.shipped else state.saved.trained_on if state.saved else None
+    return Outcome(
+        run=run,
+        status=status_of(state),
+        family=trial.family if trial else None,
+        best_config=trial.config if trial else None,
+        best_value=trial.value if trial else None,
+        metric=plan.metric,
+        direction=plan.direction,
+        validation_score=validation,
+        heldout_score=heldout.heldout_score if heldout else None,
+        default_heldout_score=heldout.default_heldout_score if heldout else None,
+        gain=gain,
+        shipped=shipped,
+        trained_on=trained_on,
+        trials=tuple(
+            TrialRecord(
+                number=t.number,
+                stage=t.stage,
+                origin=t.origin,
+                family=t.family,
+                config=t.config,
+                status=t.status,
+                value=t.value,
+                seconds=t.seconds,
+                cause=t.cause,
+            )
+            for t in state.trials.values()
+        ),
+        counts=state.counts(),
+        seconds=round(state.elapsed, 3),
+        findings=tuple(n.text for n in state.notes if n.level == "warning"),
+        reasons=reasons,
+        plan=plan,
+    )
+
+
+def read_manifest(folder: RunFolder) -> dict[str, Any]:
+    """What ``best/`` says of its model.
+
+    Raises: InputError when there is no model yet.
+    """
+    try:
+        return dict(json.loads((folder.best / "manifest.json").read_text()))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "this run has no model", where=str(folder.best), cure="Let it run until a trial has finished: `advisor resume`."
+        ) from error
+
+
+def predict(run_dir: str | Path, source: Any, *, query: str | None = None) -> polars.DataFrame:
+    """Predictions of the run's model for the rows of `source`, as a frame of ``(rows, 1 + classes)``.
+
+    The model file is read only when its hash is the one that the journal holds.
+
+    Raises: InputError when the data lack a column, or the model is missing or not the one this run wrote.
+    """
+    from advisor.objectives.model import load
+    from advisor.profiling.reading import cast, read_table
+
+    folder = RunFolder(Path(run_dir))
+    state = follow(run_dir).poll()
+    manifest = read_manifest(folder)
+    written = {e.sha256 for e in (state.saved, state.shipped) if e is not None}
+    if manifest.get("sha256") not in written:
+        raise InputError(
+            "the model in best/ is not one that the journal of this run knows",
+            where=str(folder.best),
+            cure="Do not open it; run `advisor resume` to write it again.",
+        )
+    model = load(folder.best / "model.joblib", sha256=str(manifest["sha256"]))
+    return model.predict(cast(read_table(source, query=query), model.columns))

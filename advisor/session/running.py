@@ -1,0 +1,155 @@
+"""The walk of an engine process: read, race, search, confirm, ship."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.core.errors import CannotRunError, InputError, InterruptedRunError, NothingFinishedError
+from advisor.core.events import EngineStarted, Noted, RunFinished, RunStarted
+from advisor.core.facts import Facts
+from advisor.core.plan import Plan
+from advisor.journal import Journal, read_events
+from advisor.session.folder import Request, RunFolder, write_atomically
+from advisor.session.outcomes import outcome_of
+from advisor.session.planning import load_plan
+from advisor.session.recording import Recorder
+from advisor.session.searching import pilot, search, update_reserve
+from advisor.session.shipping import confirm, finish
+from advisor.session.walking import Reserve, Walk
+
+if TYPE_CHECKING:
+    from advisor.objectives.prepared import Prepared
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
+"""What tells the numeric libraries of a worker how many threads it has; read once, at their import."""
+
+
+def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time.monotonic) -> None:
+    """Carries the run in `run_dir` out, from the start or from where an earlier engine ended.
+
+    Raises: RunBusyError when another engine holds it; CannotRunError when nothing can be evaluated; NothingFinishedError
+    when the budget ended before any trial had; InterruptedRunError when a signal ended it.
+    """
+    from advisor.supervise.commands import CommandBox
+    from advisor.supervise.identity import process_identity
+    from advisor.supervise.launch import StopSignals
+    from advisor.supervise.lock import RunLock
+    from advisor.supervise.pool import WorkerPool
+    from advisor.supervise.resumption import interrupted
+
+    folder = RunFolder(run_dir)
+    with RunLock(run_dir), StopSignals() as signals, Journal.open(folder.journal) as journal:
+        events = [event for _, event in read_events(folder.journal)]
+        recorder = Recorder(journal, events, began=began, clock=clock)
+        plan = Plan.from_mapping(recorder.state.plan) if recorder.state.plan else load_plan(folder.plan)[0]
+        request, facts = folder.read_request(), folder.read_facts()
+        if not events:
+            recorder.emit(RunStarted(run=folder.path.name, plan=plan.to_mapping(), versions=versions(), command=request.command))
+        identity = process_identity()
+        if identity is not None:
+            recorder.emit(EngineStarted(pid=identity.pid, started_at_ticks=identity.started_at_ticks, boot_id=identity.boot_id))
+        for event in interrupted(recorder.state):
+            recorder.emit(event)
+        threads = str(plan.envelope.threads_per_worker)
+        with WorkerPool(
+            size=plan.envelope.workers,
+            environment=dict.fromkeys(THREAD_VARIABLES, threads),
+            memory_bytes=None,
+            log_folder=folder.logs,
+            preload=("advisor.objectives.tables",),
+        ) as pool:
+            try:
+                prepared = prepare_table(folder, request, plan, facts)
+                walk = Walk(
+                    folder=folder,
+                    facts=facts,
+                    plan=plan,
+                    follows_facts=request.follows_facts,
+                    recorder=recorder,
+                    pool=pool,
+                    commands=CommandBox(run_dir),
+                    is_interrupted=lambda: signals.is_set,
+                    prepared=prepared,
+                    reserve=Reserve(plan.budget.confirm_seconds, plan.budget.refit_seconds),
+                )
+                _walk(walk)
+            except NothingFinishedError as error:
+                _end(recorder, folder, RunFinished(status="nothing_finished", reason=str(error)))
+                raise
+            except (CannotRunError, InputError) as error:
+                _end(recorder, folder, RunFinished(status="failed", reason=str(error)))
+                raise
+
+
+def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts) -> Prepared:
+    """Reads the table, types it, sets the held-out rows apart and materialises the splits, all of it on disk for the workers.
+
+    Raises: InputError when the data cannot be read or are not those the plan was made for; CannotRunError without a legal split.
+    """
+    from advisor.objectives.prepared import prepare
+    from advisor.profiling.reading import cast, read_table
+
+    frame = cast(read_table(request.data, query=request.query), facts.data.columns)
+    return prepare(frame, facts.data, plan, folder.work)
+
+
+def _walk(walk: Walk) -> None:
+    """All parts in order, and the end of the run in the journal."""
+    if not walk.recorder.state.stages:
+        for text in walk.prepared.notes:
+            walk.recorder.emit(Noted(text=text))
+    for family in dict.fromkeys([c.family for c in walk.plan.shortlist] + [t.family for t in walk.recorder.state.trials.values()]):
+        walk.register(family)
+    measured = walk.measured_seconds(walk.plan.family)
+    if measured is not None:
+        update_reserve(walk, measured)
+    for part in (pilot, search, confirm, finish):
+        part(walk)
+    if walk.was_interrupted:
+        raise InterruptedRunError(
+            "interrupted; every finished trial is kept",
+            where=walk.folder.path.name,
+            cure=f"Go on with `advisor resume {walk.folder.path.name}`.",
+        )
+    if walk.recorder.state.best is None:
+        seconds = walk.plan.budget.seconds
+        raise NothingFinishedError(
+            f"the budget of {seconds:g} s ended before any trial finished",
+            where=walk.folder.path.name,
+            cure=f"Give it more time, such as --budget {3 * seconds:.0f}s.",
+        )
+    _export_study(walk)
+    _end(walk.recorder, walk.folder, RunFinished(status="stopped" if walk.has_stopped else "done"))
+
+
+def _export_study(walk: Walk) -> None:
+    """Rebuilds ``study.db`` for other tools where there is time for it."""
+    from advisor.engines.optuna_study import export_study
+
+    if walk.remaining() > 0.002 * len(walk.recorder.state.trials):
+        export_study(walk.recorder.state, walk.folder.study)
+
+
+def _end(recorder: Recorder, folder: RunFolder, event: RunFinished) -> None:
+    """Journals the end and writes ``result.json``."""
+    recorder.emit(event)
+    result = outcome_of(str(folder.path), recorder.state)
+    write_atomically(folder.result, json.dumps(result.to_mapping(), indent=2, allow_nan=False))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that execute plans, without importing them."""
+    found = {"python": platform.python_version(), "platform": sys.platform}
+    for name in ("tuning-advisor", "scikit-learn", "optuna", "torch", "numpy", "polars", "scipy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found

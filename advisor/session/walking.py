@@ -1,0 +1,167 @@
+"""What every part of an engine's walk shares: the plan in force, the time left, the workers, and the drive of one stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.core.events import StageStarted, TrialState
+from advisor.core.facts import Facts
+from advisor.core.family import Family
+from advisor.core.plan import Plan, Stage
+from advisor.core.ports import Engine, Limits, Result
+from advisor.core.space import Config, SearchSpace
+from advisor.core.value import encode
+from advisor.session.folder import RunFolder, publish_best
+from advisor.session.planning import rulebook
+from advisor.session.recording import Gate, Recorder
+
+if TYPE_CHECKING:
+    from advisor.objectives.prepared import Prepared
+    from advisor.supervise.commands import CommandBox
+    from advisor.supervise.pool import WorkerPool
+
+SHUTDOWN_SECONDS = 0.5
+"""Kept back at the very end for writing the result and ending the workers. Source: seen, a pool of two closes in 0.1 s."""
+
+
+@dataclass
+class Reserve:
+    """Seconds kept back after the search, updated as fits are measured."""
+
+    confirm: float
+    refit: float
+
+
+@dataclass
+class Walk:
+    """One life of a run's engine. The journal is the truth; everything here can be made again from it."""
+
+    folder: RunFolder
+    facts: Facts
+    plan: Plan
+    follows_facts: bool
+    recorder: Recorder
+    pool: WorkerPool
+    commands: CommandBox
+    is_interrupted: Callable[[], bool]
+    prepared: Prepared
+    reserve: Reserve = field(default_factory=lambda: Reserve(0.0, 0.0))
+    history: list[tuple[Config, Result]] = field(default_factory=list)
+    """What the pilot evaluated of the planned family."""
+    has_stopped: bool = False
+    """True once a stop command was carried out: what is left is to confirm and ship."""
+    was_interrupted: bool = False
+    """True once a signal asked the process to go: everything else is left to a resume."""
+
+    def remaining(self) -> float:
+        """Seconds until the run must be over, budget added or taken away while it ran included."""
+        return self.plan.budget.seconds + self.recorder.state.extra_seconds - self.recorder.elapsed() - SHUTDOWN_SECONDS
+
+    def family(self, name: str) -> Family:
+        """The rulebook's page on a family."""
+        return rulebook().families[name]
+
+    def register(self, family: str) -> None:
+        """Makes the objectives of `family` known to the workers: the splits of the search, and the fresh ones."""
+        for purpose, is_fresh in (("search", False), ("confirm", True)):
+            objective = self.prepared.objective(
+                self.family(family), seed=self.plan.seed, threads=self.plan.envelope.threads_per_worker, is_fresh=is_fresh
+            )
+            self.pool.register(f"{purpose}/{family}", objective)
+
+    def measured_seconds(self, family: str) -> float | None:
+        """Median seconds of one fit of `family` so far; None before the first has ended."""
+        times = sorted(t.fit_seconds for t in self.recorder.state.trials.values() if t.family == family and t.fit_seconds > 0)
+        return times[len(times) // 2] if times else None
+
+    def drive(
+        self,
+        engine: Engine,
+        *,
+        stage: Stage,
+        space: SearchSpace,
+        purpose: str = "search",
+        reserve: float,
+        soft_end: float | None = None,
+        is_over: bool = False,
+        max_trials: int | None = None,
+    ) -> bool:
+        """Replays what the journal holds of this stage, then lets the engine propose until it is done or its time is over.
+
+        False when a signal asks the process to go.
+
+        `reserve` seconds are left to what follows; after `soft_end` (seconds of budget used) nothing new is started.
+        """
+        from advisor.supervise.loop import drive
+        from advisor.supervise.resumption import next_trial, replay
+
+        try:
+            for proposal, result in replay(self.recorder.state, stage.name):
+                engine.tell(proposal, result)
+            if is_over or self.was_interrupted:
+                return not self.was_interrupted
+            if not any(s.stage == stage.name for s in self.recorder.state.stages):
+                self.recorder.emit(
+                    StageStarted(
+                        stage=stage.name,
+                        strategy=stage.strategy.value,
+                        engine=stage.engine,
+                        space={n: p.model_dump(mode="json") for n, p in space.items()},
+                    )
+                )
+            elapsed = self.recorder.elapsed
+            end = drive(
+                Gate(engine, lambda: soft_end is not None and elapsed() >= soft_end),
+                self.pool,
+                stage=stage.name,
+                family=self.plan.family,
+                objective_name=lambda proposal: f"{purpose}/{proposal.family or self.plan.family}",
+                limits=Limits(
+                    deadline=elapsed() + self.remaining() - reserve,
+                    trial_seconds=self.plan.envelope.trial_seconds,
+                    max_trials=max_trials,
+                ),
+                emit=self.recorder.emit,
+                state=lambda: self.recorder.state,
+                next_trial=next_trial(self.recorder.state),
+                clock=elapsed,
+                commands=self.commands,
+                best_path=self.folder.work / "incumbent.joblib" if purpose == "search" else None,
+                publish=self.publish,
+                is_interrupted=self.is_interrupted,
+            )
+            self.has_stopped = self.has_stopped or end.reason == "stopped"
+            self.was_interrupted = self.was_interrupted or end.reason == "interrupted"
+            return not self.was_interrupted
+        finally:
+            engine.close()
+
+    def trials_left(self) -> int | None:
+        """Trials of pilot and search that the cap still allows; None when time alone decides."""
+        cap = self.plan.budget.trials_cap
+        if cap is None:
+            return None
+        used = sum(t.stage != "confirm" and t.status != "interrupted" for t in self.recorder.state.trials.values())
+        return max(cap - used, 0)
+
+    def publish(self, trial: int, model: Path, sha256: str) -> None:
+        """Puts the model of the best trial so far into ``best/``."""
+        self.put_best(self.recorder.state.trials[trial], model, sha256=sha256, trained_on="fold")
+
+    def put_best(self, trial: TrialState, model: Path, *, sha256: str, trained_on: str) -> None:
+        """Moves `model` into ``best/`` with what is known of it, in one step."""
+        manifest: dict[str, Any] = {
+            "sha256": sha256,
+            "trial": trial.number,
+            "family": trial.family,
+            "config": encode(trial.config),
+            "metric": self.plan.metric,
+            "validation_score": trial.value,
+            "trained_on": trained_on,
+            "target": self.plan.target,
+            "task": self.plan.task.value,
+        }
+        publish_best(self.folder, model=model, manifest=manifest)
