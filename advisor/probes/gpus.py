@@ -210,16 +210,27 @@ def _describe(
 def _holders(pynvml: Any, handle: Any, root: Path) -> tuple[str, ...]:
     """``pid name bytes`` of each process that holds memory, by pid. Raises: pynvml.NVMLError."""
     seen: dict[int, int | None] = {}
-    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+    for process in _processes(pynvml, "nvmlDeviceGetComputeRunningProcesses", handle):
         seen[int(process.pid)] = process.usedGpuMemory
     with suppress(pynvml.NVMLError):
-        for process in pynvml.nvmlDeviceGetGraphicsRunningProcesses(handle):
+        for process in _processes(pynvml, "nvmlDeviceGetGraphicsRunningProcesses", handle):
             seen.setdefault(int(process.pid), process.usedGpuMemory)
     out = []
     for pid, held in sorted(seen.items()):
         command = (read_text(root / f"proc/{pid}/comm") or "?").strip()
         out.append(f"{pid} {command} {'?' if held is None else held}")
     return tuple(out)
+
+
+def _processes(pynvml: Any, function: str, handle: Any) -> list[Any]:
+    """The answer of the newest version of `function` that the driver has. Raises: pynvml.NVMLError.
+
+    The unversioned name is not called: on a driver older than the binding it raises an error outside NVML's own tree.
+    """
+    try:
+        return list(getattr(pynvml, f"{function}_v3")(handle))
+    except pynvml.NVMLError_FunctionNotFound:
+        return list(getattr(pynvml, f"{function}_v2")(handle))
 
 
 def _ask(pynvml: Any, question: Callable[[], T]) -> T | Unknown:
