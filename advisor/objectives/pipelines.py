@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import TruncatedSVD
@@ -30,6 +30,8 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from advisor.core.errors import CannotRunError, InputError, nearest
@@ -44,6 +46,8 @@ NUMERIC_KINDS = frozenset({ColumnKind.NUMERIC, ColumnKind.INTEGER_CODED, ColumnK
 UNUSED_KINDS = frozenset({ColumnKind.CONSTANT, ColumnKind.IDENTIFIER})
 SCALER = "scaler"
 """The one hyperparameter that belongs to the preprocessing: ``standard``, ``quantile`` or ``robust``."""
+GAMMA_SCALE = "gamma_scale"
+"""Factor on the kernel width that scikit-learn calls ``scale``, so that 1 is the library's default on every table."""
 
 NATIVE_CATEGORIES = 255
 """Most codes a histogram-based tree takes in one column. Source: HistGradientBoosting, `max_bins`."""
@@ -223,6 +227,71 @@ class CalibratedMargins(CalibratedClassifierCV):  # type: ignore[misc]
         return self
 
 
+class GammaScaled(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """A support vector machine whose `gamma` is `gamma_scale` times what scikit-learn's ``gamma="scale"`` would be."""
+
+    def __init__(self, estimator: Any, *, gamma_scale: float = 1.0) -> None:
+        self.estimator = estimator
+        self.gamma_scale = gamma_scale
+
+    def fit(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Self:
+        spread = np.asarray(X).var()
+        scale = 1.0 / (X.shape[1] * spread) if spread != 0 else 1.0
+        self.estimator_ = clone(self.estimator).set_params(gamma=self.gamma_scale * scale)
+        self.estimator_.fit(X, y, sample_weight=sample_weight)
+        if hasattr(self.estimator_, "classes_"):
+            self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X: Numbers) -> npt.NDArray[Any]:
+        check_is_fitted(self, "estimator_")
+        return np.asarray(self.estimator_.predict(X))
+
+    @available_if(lambda self: hasattr(self.estimator, "decision_function"))  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Numbers) -> Numbers:
+        check_is_fitted(self, "estimator_")
+        return np.asarray(self.estimator_.decision_function(X))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.estimator_type, tags.classifier_tags, tags.regressor_tags = inner.estimator_type, inner.classifier_tags, inner.regressor_tags
+        return tags
+
+
+class StoppedEarly(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """A boosting of several classes that stops by a stratified part of its rows, made to work where classes are rare.
+
+    Classes of one row are left out of `classes_`: no part could hold them. With more classes than the part has rows, stopping is off.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Self:
+        _, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
+        kept = counts[inverse] >= 2
+        self.estimator_ = clone(self.estimator)
+        if kept.sum() * self.estimator.validation_fraction < (counts >= 2).sum():
+            has_switch = "early_stopping" in self.estimator.get_params()
+            self.estimator_.set_params(**({"early_stopping": False} if has_switch else {"n_iter_no_change": None}))
+        if kept.all():
+            self.estimator_.fit(X, y, sample_weight=sample_weight)
+        else:
+            weight = None if sample_weight is None else np.asarray(sample_weight)[kept]
+            self.estimator_.fit(np.asarray(X)[kept], np.asarray(y)[kept], sample_weight=weight)
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X: Numbers) -> npt.NDArray[Any]:
+        check_is_fitted(self, "estimator_")
+        return np.asarray(self.estimator_.predict(X))
+
+    def predict_proba(self, X: Numbers) -> Numbers:
+        check_is_fitted(self, "estimator_")
+        return np.asarray(self.estimator_.predict_proba(X))
+
+
 def build(
     family: Family,
     columns: Sequence[Column],
@@ -251,7 +320,7 @@ def build(
 def preprocess(
     family: Family, columns: Sequence[Column], task: Task, config: Config, *, seed: int, classes: int = 2
 ) -> tuple[ColumnTransformer, int]:
-    """What comes before the estimator, and how many leading columns of its output are category codes.
+    """What comes before the estimator, and how many leading columns of its output are category codes (0 when they are indicators).
 
     Raises: CannotRunError when no column can be used.
     """
@@ -273,6 +342,7 @@ def preprocess(
                 bins = config.get("max_bins", family.fixed.get("max_bins", NATIVE_CATEGORIES))
                 steps.append(("category", make_pipeline(_codes(np.nan, np.nan, int(bins)), Gaps()), categories))
             case "ordinal":
+                codes = len(categories)
                 steps.append(("category", _codes(-1, -2), categories))
             case "onehot":
                 onehot = OneHotEncoder(
@@ -367,7 +437,10 @@ def _estimator(
 ) -> Any:
     kind = estimator_class(family, task)
     signature = inspect.signature(kind).parameters
-    arguments = {**family.fixed, **{k: v for k, v in config.items() if k != SCALER or SCALER in signature}, **overrides}
+    arguments = {**family.fixed, **config, **overrides}
+    if SCALER not in signature:
+        arguments.pop(SCALER, None)
+    gamma_scale = arguments.pop(GAMMA_SCALE, None) if "gamma" in signature else None
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values()):
         for name in arguments:
             if name not in signature:
@@ -376,11 +449,26 @@ def _estimator(
         arguments.setdefault(family.seed_argument, seed)
     if family.threads_argument:
         arguments.setdefault(family.threads_argument, threads)
-    if family.preprocessing.category == "native" and "categorical_features" in signature:
+    if "categorical_features" in signature and (family.preprocessing.category == "native" or hasattr(kind, "embeds_categories")):
         arguments["categorical_features"] = list(range(category_columns)) or None
+    if hasattr(kind, "embeds_categories"):
+        arguments |= {"task": task.value, "threads": threads}
     model = kind(**arguments)
+    if task is Task.MULTICLASS and _stops_early(model):
+        model = StoppedEarly(model)
+    if gamma_scale is not None:
+        model = GammaScaled(model, gamma_scale=float(gamma_scale))
     if task is Task.REGRESSION:
         return TransformedTargetRegressor(model, transformer=StandardScaler()) if kind.__name__ in _STANDARDISED_TARGET else model
     if needs == "probability" and not hasattr(model, "predict_proba"):
         return CalibratedMargins(model, ensemble=False)
     return model
+
+
+def _stops_early(model: Any) -> bool:
+    """True for a boosting that keeps a stratified part of its rows to stop by."""
+    if not hasattr(model, "validation_fraction"):
+        return False
+    if hasattr(model, "early_stopping"):
+        return model.early_stopping is not False
+    return getattr(model, "n_iter_no_change", None) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from advisor.core.facts import Column, Dataset, Task
 from advisor.core.family import Family
 from advisor.core.plan import Plan
 from advisor.core.value import Value
+from advisor.objectives.network_objective import NetworkObjective
 from advisor.objectives.pipelines import UNUSED_KINDS, typed
 from advisor.objectives.splitting import Split, group_codes, hold_out, splits, write_splits
 from advisor.objectives.tables import TARGET, WEIGHT, TableObjective
@@ -61,9 +63,10 @@ class Prepared(Value):
     notes: tuple[str, ...] = ()
     """What a user should know, one sentence each."""
 
-    def objective(self, family: Family, *, seed: int, threads: int = 1, is_fresh: bool = False) -> TableObjective:
-        """The objective of `family` on the splits of the search, or of the confirm stage."""
-        return TableObjective(
+    def objective(self, family: Family, *, seed: int, threads: int = 1, is_fresh: bool = False, device: str = "cpu") -> TableObjective:
+        """The objective of `family` on the splits of the search, or of the confirm stage; steps are epochs where it trains in steps."""
+        kind = partial(NetworkObjective, device=device) if family.trains_in_steps else TableObjective
+        return kind(
             table=Path(self.table),
             splits=Path(self.fresh if is_fresh else self.splits),
             family=family,

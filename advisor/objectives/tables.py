@@ -28,7 +28,7 @@ from advisor.core.space import Config
 from advisor.objectives.model import ShippedModel
 from advisor.objectives.pipelines import SCALER, build
 from advisor.objectives.scoring import scorer
-from advisor.objectives.splitting import read_splits
+from advisor.objectives.splitting import Split, read_splits
 
 TARGET = "__target__"
 WEIGHT = "__weight__"
@@ -54,7 +54,8 @@ def read_prepared(path: Path) -> Table:
 
 
 @lru_cache(maxsize=8)
-def _splits(path: Path) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+def read_pairs(path: Path) -> list[Split]:
+    """The splits of a file, read once a process."""
     return read_splits(path)
 
 
@@ -144,7 +145,7 @@ class TableObjective:
         scores: list[float] = []
         seconds: list[float] = []
         self.last_unconverged, self.last_scores = 0, ()
-        for step, (train, test) in enumerate(_splits(self.splits), start=1):
+        for step, (train, test) in enumerate(read_pairs(self.splits), start=1):
             began = time.perf_counter()
             with _threads().limit(limits=self.threads), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("ignore")

@@ -222,3 +222,9 @@ def prepared(
     return prepare(
         table, dataset(table, task, columns), plan(task, metric or METRIC[task], columns=columns, weights=weights, **split), folder
     )
+
+
+NETWORK = family(
+    "mlp", "advisor.objectives.network:TabularNetwork", "advisor.objectives.network:TabularNetwork", category="ordinal", epochs=4
+)
+NETWORK = NETWORK.model_copy(update={"trains_in_steps": True})

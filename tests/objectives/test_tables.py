@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import cross_val_score
 
 from advisor.core.facts import Task
 from advisor.core.family import Family
 from advisor.core.metrics import METRICS
-from advisor.objectives.model import load
 from advisor.objectives.scoring import scorer
 from advisor.objectives.splitting import read_splits
 from advisor.objectives.tables import read_prepared
-from tests.objectives.tables_of_tests import BY_NAME, CASES, METRIC, NUMBERS_ONLY, mixed, prepared
+from tests.objectives.tables_of_tests import CASES, prepared
 
 
 def _id(value: Any) -> str:

@@ -1,0 +1,410 @@
+"""A residual perceptron for tables, as a scikit-learn estimator and as a training that goes on epoch by epoch.
+
+Source: the ResNet of Gorishniy et al. 2021 (arXiv:2106.11959); the smooth clip of inputs is Holzmüller et al. 2024 (arXiv:2407.04491).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import ClassifierTags, RegressorTags, Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from advisor.core.errors import CannotRunError, InputError, nearest
+from advisor.objectives.scoring import DivergedError
+
+Numbers = npt.NDArray[np.float64]
+MUTABLE = ("lr", "weight_decay", "dropout")
+"""What may change while a training goes on from a checkpoint."""
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "mish": nn.Mish,
+}
+_NORMALISATIONS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
+_PREDICTED_AT_ONCE = 65_536
+
+
+def batch_size_for(rows: int) -> int:
+    """Rows a gradient step: a power of two near a fortieth of the rows, 32 to 2048. Source: our knowledge base, C.10."""
+    return int(min(max(2 ** round(math.log2(max(rows, 1) / 40)), 32), 2048)) if rows > 40 else 32
+
+
+class ResidualPerceptron(nn.Module):
+    """Logits or numbers ``(rows, outputs)`` of numbers and category codes; code 0 means unknown or missing."""
+
+    def __init__(
+        self,
+        numbers: int,
+        cardinalities: Sequence[int],
+        outputs: int,
+        *,
+        layers: int,
+        width: int,
+        dropout: float,
+        normalisation: str,
+        activation: str,
+    ) -> None:
+        super().__init__()
+        sizes = [min(50, math.ceil(1.6 * n**0.56)) for n in cardinalities]
+        self.embeddings = nn.ModuleList(nn.Embedding(n + 1, size) for n, size in zip(cardinalities, sizes, strict=True))
+        self.first = nn.Linear(numbers + sum(sizes), width)
+        norm, act = _named(_NORMALISATIONS, normalisation, "normalisation"), _named(_ACTIVATIONS, activation, "activation")
+        self.blocks = nn.ModuleList(
+            nn.Sequential(norm(width), nn.Linear(width, width), act(), nn.Dropout(dropout), nn.Linear(width, width), nn.Dropout(dropout))
+            for _ in range(layers)
+        )
+        self.last = nn.Sequential(norm(width), act(), nn.Linear(width, outputs))
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        parts = [numbers / torch.sqrt(1 + (numbers / 3) ** 2)]
+        parts += [embedding(codes[:, i]) for i, embedding in enumerate(self.embeddings)]
+        hidden: Tensor = self.first(torch.cat(parts, dim=1))
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        out: Tensor = self.last(hidden)
+        return out
+
+    def set_dropout(self, rate: float) -> None:
+        """Changes the dropout of a network in training."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = rate
+
+
+def _named(known: Mapping[str, type[nn.Module]], name: str, what: str) -> type[nn.Module]:
+    if name not in known:
+        raise InputError(f"unknown {what} {name!r}", where=what, cure=nearest(name, known))
+    return known[name]
+
+
+class Training:
+    """One network on one set of rows, an epoch at a time. Deterministic for a seed on a CPU, and to the bit after `restore`.
+
+    Randomness is keyed by (seed, epoch), so a checkpoint needs no generator's state. The rows stay on the device.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any], X: Numbers, y: npt.NDArray[Any], weight: npt.NDArray[Any] | None, *, classes: int
+    ) -> None:
+        """`settings` are the arguments of `TabularNetwork`; `y` holds codes 0 … classes-1, or numbers when `classes` is 0.
+
+        Raises: CannotRunError when the device is not there.
+        """
+        self.settings, self.classes, self.epoch = dict(settings), classes, 0
+        self.device = _device(str(settings["device"]))
+        self.seed = int(settings["random_state"] or 0)
+        self.categorical = list(settings["categorical_features"] or [])
+        self.numeric = [i for i in range(X.shape[1]) if i not in set(self.categorical)]
+        self.cardinalities = [int(np.nanmax(X[:, i], initial=-1.0)) + 1 for i in self.categorical]
+        self.centre = 0.0 if classes else float(np.average(y, weights=weight))
+        self.scale = 1.0 if classes else float(np.sqrt(np.average((y - self.centre) ** 2, weights=weight))) or 1.0
+        self.numbers, self.codes = self._tensors(X)
+        target = (
+            torch.as_tensor(np.asarray(y)) if classes else torch.as_tensor((np.asarray(y, dtype=np.float64) - self.centre) / self.scale)
+        )
+        self.target = target.to(self.device, torch.int64 if classes else torch.float32)
+        self.weight = None if weight is None else torch.as_tensor(np.asarray(weight), dtype=torch.float32).to(self.device)
+        with self._seeded(-1):
+            self.network = ResidualPerceptron(
+                len(self.numeric),
+                self.cardinalities,
+                classes or 1,
+                layers=int(settings["layers"]),
+                width=int(settings["width"]),
+                dropout=float(settings["dropout"]),
+                normalisation=str(settings["normalisation"]),
+                activation=str(settings["activation"]),
+            ).to(self.device)
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        rest = [p for p in self.network.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": float(settings["weight_decay"])}, {"params": rest, "weight_decay": 0.0}],
+            lr=float(settings["lr"]),
+            fused=True,
+        )
+        rows = len(self.target)
+        self.batches = max(1, round(rows / int(settings["batch_size"] or batch_size_for(rows))))
+
+    @property
+    def is_done(self) -> bool:
+        """True when every epoch has been run."""
+        return self.epoch >= int(self.settings["stop_epoch"] or self.settings["epochs"])
+
+    def run_epoch(self) -> None:
+        """Trains one epoch further.
+
+        Raises: DivergedError when the loss is not finite.
+        """
+        self.network.train()
+        self.network.set_dropout(float(self.settings["dropout"]))
+        total = torch.zeros((), device=self.device)
+        with self._seeded(self.epoch):
+            order = torch.randperm(len(self.target)).to(self.device)
+            for i, rows in enumerate(order.tensor_split(self.batches)):
+                rate = self._learning_rate(self.epoch * self.batches + i)
+                for group, decay in zip(self.optimiser.param_groups, (float(self.settings["weight_decay"]), 0.0), strict=True):
+                    group["lr"], group["weight_decay"] = rate, decay
+                self.optimiser.zero_grad(set_to_none=True)
+                loss = self._loss(self.network(self.numbers[rows], self.codes[rows]), rows)
+                loss.backward()  # type: ignore[no-untyped-call]
+                self.optimiser.step()
+                total += loss.detach()
+        self.epoch += 1
+        if not bool(torch.isfinite(total)):
+            raise DivergedError(f"diverged: the loss is not finite in epoch {self.epoch}", cure="Lower the learning rate.")
+
+    def predict(self, X: Numbers) -> Numbers:
+        """Probabilities ``(rows, classes)``, or numbers ``(rows,)``."""
+        numbers, codes = self._tensors(X)
+        return self._finish(_forward(self.network, numbers, codes))
+
+    def predict_tensors(self, held: tuple[Tensor, Tensor]) -> Numbers:
+        """`predict` of rows that `hold` has put on the device."""
+        return self._finish(_forward(self.network, *held))
+
+    def hold(self, X: Numbers) -> tuple[Tensor, Tensor]:
+        """`X` on the device, for `predict_tensors`."""
+        return self._tensors(X)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a later `restore` needs, on the CPU and independent of this training."""
+        return {
+            "epoch": self.epoch,
+            "network": _copied(self.network.state_dict()),
+            "optimiser": _copied(self.optimiser.state_dict()),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state`; learning rate, decay and dropout stay those of this training's settings.
+
+        Raises: InputError when the state is that of another network.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(_copied(state["optimiser"]))
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise InputError("the checkpoint belongs to another network", where="checkpoint", cure="Go on with the same layers.") from error
+        self.epoch = int(state["epoch"])
+
+    def _loss(self, output: Tensor, rows: Tensor) -> Tensor:
+        target = self.target[rows]
+        if self.classes:
+            each = nn.functional.cross_entropy(output, target, reduction="none", label_smoothing=float(self.settings["label_smoothing"]))
+        else:
+            each = (output[:, 0] - target) ** 2
+        if self.weight is None:
+            return each.mean()
+        weight = self.weight[rows]
+        return (each * weight).sum() / weight.sum().clamp_min(1e-12)
+
+    def _learning_rate(self, step: int) -> float:
+        peak = float(self.settings["lr"])
+        match self.settings["schedule"]:
+            case "constant":
+                return peak
+            case "cosine":
+                return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, step / (int(self.settings["epochs"]) * self.batches))))
+            case other:
+                raise InputError(f"unknown schedule {other!r}", where="schedule", cure=nearest(str(other), ("constant", "cosine")))
+
+    def _tensors(self, X: Numbers) -> tuple[Tensor, Tensor]:
+        numbers = torch.as_tensor(np.array(X[:, self.numeric], dtype=np.float32)).to(self.device)
+        codes = X[:, self.categorical] + 1
+        for i, cardinality in enumerate(self.cardinalities):
+            codes[:, i] = np.where((codes[:, i] >= 1) & (codes[:, i] <= cardinality), codes[:, i], 0)
+        return numbers, torch.as_tensor(codes.astype(np.int64)).to(self.device)
+
+    def _finish(self, output: Tensor) -> Numbers:
+        if self.classes:
+            return np.asarray(torch.softmax(output.double(), dim=1).cpu().numpy(), dtype=np.float64)
+        return np.asarray(output[:, 0].double().cpu().numpy() * self.scale + self.centre, dtype=np.float64)
+
+    def _seeded(self, epoch: int) -> _Seeded:
+        return _Seeded(self.seed, epoch, self.device)
+
+
+class _Seeded:
+    """Randomness keyed by (seed, epoch) while it is entered; the generators outside stay as they were."""
+
+    def __init__(self, seed: int, epoch: int, device: torch.device) -> None:
+        self._key = int(np.random.SeedSequence([seed, epoch + 1]).generate_state(1, np.uint64)[0])
+        self._fork = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(self._key)
+
+    def __exit__(self, *error: Any) -> None:
+        self._fork.__exit__(*error)
+
+
+def _forward(network: nn.Module, numbers: Tensor, codes: Tensor) -> Tensor:
+    network.eval()
+    with torch.inference_mode():
+        parts = zip(torch.split(numbers, _PREDICTED_AT_ONCE), torch.split(codes, _PREDICTED_AT_ONCE), strict=True)
+        return torch.cat([network(n, c) for n, c in parts])
+
+
+def _copied(value: Any) -> Any:
+    """`value` with every tensor cloned onto the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, Mapping):
+        return {k: _copied(v) for k, v in value.items()}
+    return [_copied(v) for v in value] if isinstance(value, list) else value
+
+
+def _device(name: str) -> torch.device:
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CannotRunError("PyTorch finds no CUDA device", where="envelope.device", cure="Use the CPU.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise CannotRunError("PyTorch finds no MPS device", where="envelope.device", cure="Use the CPU.")
+    return torch.device(name)
+
+
+def _classifies(network: TabularNetwork) -> bool:
+    if network.task == "regression":
+        raise AttributeError("a network for numbers has no probabilities")
+    return True
+
+
+class TabularNetwork(BaseEstimator):  # type: ignore[misc]
+    """The network as an estimator: cross-entropy for classes, the squared error of the standardised target for numbers.
+
+    Input columns are numbers without gaps; those of `categorical_features` hold codes from 0 and are embedded, where a
+    negative code, NaN or a code not seen in training means unknown.
+    """
+
+    embeds_categories = True
+    """Tells the pipeline to name the code columns in `categorical_features`."""
+
+    def __init__(
+        self,
+        *,
+        task: Literal["binary", "multiclass", "regression"] = "binary",
+        layers: int = 2,
+        width: int = 128,
+        dropout: float = 0.1,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-4,
+        batch_size: int | None = None,
+        epochs: int = 50,
+        stop_epoch: int | None = None,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        normalisation: Literal["batch", "layer", "none"] = "batch",
+        activation: str = "relu",
+        label_smoothing: float = 0.0,
+        categorical_features: Sequence[int] | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+        random_state: int | None = 0,
+    ) -> None:
+        self.task = task
+        self.layers = layers
+        self.width = width
+        self.dropout = dropout
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.stop_epoch = stop_epoch
+        self.schedule = schedule
+        self.normalisation = normalisation
+        self.activation = activation
+        self.label_smoothing = label_smoothing
+        self.categorical_features = categorical_features
+        self.device = device
+        self.threads = threads
+        self.random_state = random_state
+
+    def begin(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Training:
+        """A training of this estimator that has run no epoch yet; `adopt` takes it over."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        target, classes = np.asarray(y), 0
+        if self.task != "regression":
+            self.classes_, target = np.unique(target, return_inverse=True)
+            classes = len(self.classes_)
+        return Training(self.get_params(), np.asarray(X), target, sample_weight, classes=classes)
+
+    def adopt(self, training: Training) -> Self:
+        """This estimator, fitted with what `training` has learned so far."""
+        self.training_ = training
+        self.n_features_in_ = len(training.numeric) + len(training.categorical)
+        return self
+
+    def fit(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Self:
+        """This estimator, trained for all its epochs.
+
+        Raises: DivergedError when the loss is not finite.
+        """
+        training = self.begin(X, y, sample_weight)
+        while not training.is_done:
+            training.run_epoch()
+        return self.adopt(training)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if "training_" in state:
+            state["training_"] = _Trained(state["training_"])
+        return state
+
+    @available_if(_classifies)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Numbers) -> Numbers:
+        """Probabilities ``(rows, classes)`` in the order of `classes_`."""
+        return self._predicted(X)
+
+    def predict(self, X: Numbers) -> npt.NDArray[Any]:
+        """The likeliest class of each row, or one number a row."""
+        found = self._predicted(X)
+        return found if self.task == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        if self.task == "regression":
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        else:
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
+
+    def _predicted(self, X: Numbers) -> Numbers:
+        check_is_fitted(self, "training_")
+        found: Numbers = self.training_.predict(np.asarray(X))
+        return found
+
+
+class _Trained:
+    """What is left of a training in a file: the network on the CPU, without rows and optimiser."""
+
+    def __init__(self, training: Training | _Trained) -> None:
+        self._kept = {k: getattr(training, k) for k in ("categorical", "numeric", "cardinalities", "classes", "centre", "scale", "epoch")}
+        self.network: nn.Module = training.network if isinstance(training, _Trained) else copy.deepcopy(training.network).cpu()
+
+    def __getattr__(self, name: str) -> Any:
+        kept = self.__dict__.get("_kept", {})
+        if name in kept:
+            return kept[name]
+        raise AttributeError(name)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    _tensors = Training._tensors
+    _finish = Training._finish
+    predict = Training.predict
