@@ -1,0 +1,1 @@
+"""One module a screen: its widgets, keys, help and style together."""

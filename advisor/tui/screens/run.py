@@ -1,0 +1,605 @@
+"""Run: what the engine does, read from its journal. Closing this screen closes nothing but the screen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from advisor.core.errors import AdvisorError, RunNotFoundError
+from advisor.core.events import StudyState, TrialState
+from advisor.tui.background import Finished, post, run_behind
+from advisor.tui.frame import Ask, Page, Panel, Reading, fit, heading, lines, muted, wording_of
+from advisor.tui.plot import Curve, Plot, draw
+from advisor.tui.trials import SORTS, STATES, TrialTable, score_of, state_text
+from advisor.tui.walk import Command, Walk
+from advisor.tui.wording import bar, clock, duration, gibibytes, number, setting, shown
+
+PERIOD_SECONDS = 0.5
+"""Time between two looks at the journal."""
+START_SECONDS = 30.0
+"""How long an engine may take to open its journal before we say so."""
+MORE_SECONDS = 300.0
+"""Budget added by one press."""
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """How busy the machine is."""
+
+    cpu_ratio: float
+    memory_used_bytes: float
+    memory_total_bytes: float
+
+
+class Seen(Message):
+    """One look at the run. Nothing in it changes afterwards."""
+
+    def __init__(self, state: StudyState, *, is_alive: bool, gauges: Gauges, error: Exception | None = None) -> None:
+        super().__init__()
+        self.state = state
+        self.is_alive = is_alive
+        self.gauges = gauges
+        self.error = error
+
+    def can_replace(self, message: Message) -> bool:
+        """A newer look makes an older one that still waits superfluous."""
+        return isinstance(message, Seen)
+
+
+def read_gauges() -> Gauges:
+    """Processor and memory in use on this machine."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Gauges(psutil.cpu_percent(interval=None) / 100, float(memory.total - memory.available), float(memory.total))
+
+
+def watch(owner: MessagePump, walk: Walk, run_dir: Path, stop: threading.Event, *, period: float = PERIOD_SECONDS) -> None:
+    """Posts `Seen` to `owner` until `stop` is set; runs in a thread of its own and ends with the first error it posts."""
+    began = time.monotonic()
+    follower = None
+    while not stop.is_set():
+        try:
+            if follower is None:
+                follower = walk.follow(run_dir)
+            state = follower.poll()
+            is_alive = follower.is_alive
+        except RunNotFoundError as error:
+            if time.monotonic() - began > START_SECONDS:
+                post(owner, Seen(StudyState(), is_alive=False, gauges=read_gauges(), error=error))
+                return
+            stop.wait(period)
+            continue
+        except Exception as error:
+            post(owner, Seen(StudyState(), is_alive=False, gauges=read_gauges(), error=error))
+            return
+        if not post(owner, Seen(state, is_alive=is_alive, gauges=read_gauges())):
+            return
+        stop.wait(period)
+
+
+class RunScreen(Page):
+    """Progress, the best so far, the trials, one trial, the log and the machine."""
+
+    STEP = "Run"
+    HELP = (
+        "The engine is a process of its own: this screen reads its journal and sends it commands. Detach, close the terminal or lose the "
+        "line, and it goes on; `advisor attach` comes back. In the table the cursor keeps its trial while others come; Home follows the newest."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "pause", "Pause", key_display="Space"),
+        Binding("s", "stop", "Stop…"),
+        Binding("d", "detach", "Detach"),
+        Binding("enter", "trial", "Trial", key_display="Enter"),
+        Binding("slash", "filter", "Filter"),
+        Binding("o", "sort", "Sort"),
+        Binding("t", "pane('trials')", "Trials", show=False),
+        Binding("p", "pane('plots')", "Plots"),
+        Binding("l", "pane('log')", "Log"),
+        Binding("k", "skip", "Skip the trial under the cursor", show=False),
+        Binding("b", "budget", "5 more minutes", show=False),
+        Binding("c", "carry_on", "Go on with a run whose engine is gone", show=False),
+        Binding("r", "runs", "Runs; this one goes on", show=False),
+        Binding("y", "copy", "Copy the trial", show=False),
+        Binding("tab", "app.focus_next", "Next pane", show=False),
+        Binding("escape", "clear", "Clear the filter", show=False),
+        Binding("q", "detach", "Quit; the run goes on", show=False),
+    ]
+    DEFAULT_CSS = """
+    RunScreen #summary { height: 4; padding: 1 2 0 2; text-wrap: nowrap; text-overflow: ellipsis; }
+    RunScreen.-short #summary { height: 3; padding: 0 2; }
+    RunScreen #plots { layout: horizontal; height: 12; padding: 0 1; }
+    RunScreen #best { width: 3fr; }
+    RunScreen #curve { width: 2fr; margin-left: 1; }
+    RunScreen #table { height: 1fr; padding: 0 1; }
+    RunScreen #log-pane { height: 7; padding: 0 1; }
+    RunScreen #log { height: 1fr; }
+    RunScreen #gauges { height: 1; padding: 0 2; color: $quiet; text-wrap: nowrap; text-overflow: ellipsis; }
+    RunScreen #filter { display: none; border: none; height: 1; padding: 0 1; background: $panel; }
+    RunScreen.-filtering #filter { display: block; }
+    RunScreen.-short #plots { height: 8; }
+    RunScreen.-short #log-pane { display: none; }
+    RunScreen.-narrow #plots, RunScreen.-narrow #table, RunScreen.-narrow #log-pane { padding: 0; }
+    RunScreen.-narrow #curve { display: none; }
+    RunScreen.-short.-plots #plots, RunScreen.-narrow.-plots #plots { height: 1fr; layout: vertical; }
+    RunScreen.-short.-plots #table, RunScreen.-narrow.-plots #table, RunScreen.-plots.-narrow #log-pane { display: none; }
+    RunScreen.-short.-plots #curve, RunScreen.-narrow.-plots #curve { display: block; margin-left: 0; width: 1fr; }
+    RunScreen.-short.-plots #best, RunScreen.-narrow.-plots #best { width: 1fr; }
+    RunScreen.-short.-log #log-pane { display: block; height: 1fr; }
+    RunScreen.-short.-log #plots, RunScreen.-short.-log #table { display: none; }
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        super().__init__()
+        self.run_dir = run_dir
+        self.state = StudyState()
+        self.is_alive = True
+        self.asked: str = ""
+        """The command that the engine has not acknowledged yet."""
+        self._stop = threading.Event()
+        self._was_alive = False
+        self._failed = False
+
+    def body(self) -> Iterable[Widget]:
+        yield Static("", id="summary", markup=False)
+        with Container(id="plots"):
+            yield Plot("Best so far", id="best", x_label="trial")
+            yield TrialView(id="curve")
+        with Container(id="table"):
+            yield TrialTable("Trials", id="trials")
+        yield Input(placeholder="words a trial must have: failed, a family, #41, learning_rate 0.07 …", id="filter")
+        with Container(id="log-pane"):
+            yield Panel("Log", id="log")
+        yield Static("", id="gauges", markup=False)
+
+    def on_mount(self) -> None:
+        self.tell(self.run_dir.name)
+        self.query_one("#trials").focus()
+        self.query_one("#summary", Static).update(muted("Opening the journal …"))
+        threading.Thread(target=watch, args=(self, self.advisor.walk, self.run_dir, self._stop), name="tui-watch", daemon=True).start()
+
+    def on_unmount(self) -> None:
+        self._stop.set()
+
+    # -- what comes from the journal -----------------------------------------------------------------------------------
+    def on_seen(self, event: Seen) -> None:
+        """Takes a look at the run."""
+        event.stop()
+        if event.error is not None:
+            self._stop.set()
+            if not isinstance(event.error, AdvisorError):
+                raise event.error
+            self.query_one("#summary", Static).update(wording_of(event.error))
+            self.advisor.fail(event.error)
+            return
+        if self._stop.is_set():
+            return
+        is_new = event.state is not self.state
+        self.state, self.is_alive = event.state, event.is_alive
+        self._was_alive = self._was_alive or event.is_alive
+        if self.asked and self.state.commands and self.state.commands[-1].command == self.asked:
+            self.asked = ""
+        self._draw_summary()
+        self._draw_gauges(event.gauges)
+        if is_new or self.state.running:
+            self._draw_trials()
+        if is_new:
+            self._draw_best()
+            self._draw_log()
+        if self.state.finished is not None:
+            self._stop.set()
+            self.advisor.to_result(self.run_dir)
+
+    def on_finished(self, event: Finished) -> None:
+        """A command was handed over, or could not be."""
+        if event.error is not None:
+            if not isinstance(event.error, AdvisorError):
+                raise event.error
+            self.asked = ""
+            self.notify(str(event.error), title="That did not work", severity="error", markup=False, timeout=10)
+        elif event.label == "resume":
+            self.notify("A new engine goes on with the run.", markup=False)
+        self._draw_summary()
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+    def action_pause(self) -> None:
+        """Starts no further trial, or goes on."""
+        self._send("resume" if self.state.is_paused else "pause")
+
+    def action_stop(self) -> None:
+        """Asks whether to end the run and keep the best; Enter alone goes on."""
+        self.app.push_screen(
+            Ask(
+                "Stop the run?",
+                "Running trials are ended; the best so far is confirmed, scored on the held-out rows and kept. A stopped run cannot go on.",
+                yes="Stop and keep the best",
+                no="Go on running",
+            ),
+            self._stop_answered,
+        )
+
+    def _stop_answered(self, yes: bool | None) -> None:
+        if yes:
+            self._send("stop")
+
+    def action_skip(self) -> None:
+        """Ends the running trial under the cursor; it counts as pruned by you."""
+        trial = self._selected
+        if trial is None or trial.status != "running":
+            self.notify("Only a running trial can be skipped.", markup=False)
+            return
+        self._send("skip", float(trial.number))
+
+    def action_budget(self) -> None:
+        """Adds time, after asking."""
+        self.app.push_screen(
+            Ask(
+                "More time?",
+                f"Adds {duration(MORE_SECONDS)} to the budget of this run.",
+                yes=f"Add {duration(MORE_SECONDS)}",
+                no="Leave it",
+            ),
+            partial(self._budget_answered),
+        )
+
+    def _budget_answered(self, yes: bool | None) -> None:
+        if yes:
+            self._send("budget", MORE_SECONDS)
+
+    def _send(self, command: Command, argument: float | None = None) -> None:
+        walk, run_dir = self.advisor.walk, self.run_dir
+        self.asked = command
+        run_behind(self, "send", lambda: walk.send(run_dir, command, argument))
+        self._draw_summary()
+
+    def action_carry_on(self) -> None:
+        """Starts a new engine for a run whose engine is gone."""
+        if self.is_alive:
+            self.notify("Its engine is alive.", markup=False)
+            return
+        walk, run_dir = self.advisor.walk, self.run_dir
+        run_behind(self, "resume", lambda: walk.resume(run_dir))
+
+    def action_detach(self) -> None:
+        """Leaves the interface; the engine goes on."""
+        if self.is_alive and self.state.finished is None:
+            self.advisor.farewell = f"The run goes on. Watch it: advisor attach {self.run_dir.name}"
+        elif self.state.finished is None and self.state.run:
+            self.advisor.farewell = f"The run can go on: advisor resume {self.run_dir.name}"
+        self.advisor.leave()
+
+    def action_runs(self) -> None:
+        """Shows the runs; this one goes on."""
+        self.advisor.to_start()
+
+    def action_pane(self, pane: str) -> None:
+        """Shows one pane where there is no room for all, and moves into it where there is."""
+        for name in ("plots", "log"):
+            self.set_class(name == pane and not self.has_class(f"-{name}"), f"-{name}")
+        target = self.query_one("#log" if self.has_class("-log") else "#trials")
+        if target.display:
+            self.call_after_refresh(target.focus)
+
+    def action_sort(self) -> None:
+        """The next order of the table."""
+        table = self.query_one("#trials", TrialTable)
+        table.reorder(sort=SORTS[(SORTS.index(table.sort) + 1) % len(SORTS)])
+
+    def action_filter(self) -> None:
+        """Opens the line that narrows the table."""
+        self.remove_class("-plots", "-log")
+        self.add_class("-filtering")
+        self.query_one("#filter").focus()
+
+    def action_clear(self) -> None:
+        """Shows every trial again."""
+        self.query_one("#filter", Input).value = ""
+        self.query_one("#trials", TrialTable).reorder(filter="")
+        self.remove_class("-filtering", "-plots", "-log")
+        self.query_one("#trials").focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The table follows what is written."""
+        self.query_one("#trials", TrialTable).reorder(filter=event.value)
+        self._draw_trial()
+
+    def on_input_submitted(self) -> None:
+        """Enter goes back into the table; the filter stays."""
+        self.set_class(bool(self.query_one("#filter", Input).value), "-filtering")
+        self.query_one("#trials").focus()
+
+    def action_trial(self) -> None:
+        """Everything known of the trial under the cursor."""
+        trial = self._selected
+        if trial is not None:
+            self.app.push_screen(Reading(f"Trial {trial.number}", trial_text(trial, self._metric)))
+
+    def action_copy(self) -> None:
+        """Copies the trial as plain text."""
+        trial = self._selected
+        if trial is not None:
+            self.app.copy_to_clipboard(trial_text(trial, self._metric).plain)
+            self.notify("Copied.", markup=False, timeout=2)
+
+    def on_trial_table_moved(self) -> None:
+        """The curve follows the cursor."""
+        self._draw_trial()
+
+    # -- drawing -------------------------------------------------------------------------------------------------------
+    @property
+    def _selected(self) -> TrialState | None:
+        selected = self.query_one("#trials", TrialTable).selected
+        return self.state.trials.get(selected) if selected is not None else None
+
+    @property
+    def _metric(self) -> str:
+        return str(self.state.plan["metric"]) if self.state.plan else "score"
+
+    @property
+    def _elapsed(self) -> float:
+        """Budget used by now: the journal's last word plus the time since, while the engine works."""
+        since = time.time() - self.state.at if self.is_alive and self.state.at else 0.0
+        return self.state.elapsed + max(0.0, since)
+
+    def _draw_summary(self) -> None:
+        width = max(40, self.size.width - 4)
+        self.query_one("#summary", Static).update(
+            summary(self.state, elapsed=self._elapsed, is_alive=self.is_alive, asked=self.asked, was_alive=self._was_alive, width=width)
+        )
+
+    def _draw_gauges(self, gauges: Gauges) -> None:
+        share = gauges.memory_used_bytes / gauges.memory_total_bytes if gauges.memory_total_bytes else 0.0
+        text = (
+            f"CPU {bar(gauges.cpu_ratio, 8)} {gauges.cpu_ratio:>4.0%}   "
+            f"RAM {bar(share, 8)} {gauges.memory_used_bytes / 2**30:.1f} / {gibibytes(gauges.memory_total_bytes)}   "
+            "journal safe: you may quit"
+        )
+        self.query_one("#gauges", Static).update(Content(text))
+
+    def _draw_trials(self) -> None:
+        steps = splits_of(self.state)
+        self.query_one("#trials", TrialTable).show(
+            self.state.trials, best=self.state.best, direction=self.state.direction, steps=steps, elapsed=self._elapsed
+        )
+        self._draw_trial()
+
+    def _draw_trial(self) -> None:
+        trial = self._selected
+        others = self.state.trials.get(self.state.best) if self.state.best is not None else None
+        self.query_one("#curve", TrialView).show(trial, best=others, steps=splits_of(self.state))
+
+    def _draw_best(self) -> None:
+        plot = self.query_one("#best", Plot)
+        plot.border_title = f"Best so far · {shown(self._metric)} on validation"
+        plot.border_subtitle = "━ best   ╌ default   · trials"
+        plot.draw(best_curve(self.state), note="The first finished trial appears here.")
+
+    def _draw_log(self) -> None:
+        panel = self.query_one("#log", Panel)
+        at_end = panel.max_scroll_y - panel.scroll_y <= 1
+        panel.show(lines(log_of(self.state)))
+        if at_end:
+            panel.call_after_refresh(panel.scroll_end, animate=False)
+
+
+def splits_of(state: StudyState) -> int:
+    """Steps of a full trial; 0 when the plan does not fix them."""
+    if not state.plan or (state.plan.get("pruner") or {}).get("resource") == "epoch":
+        return 0
+    validation = state.plan["validation"]
+    return int(validation["folds"]) * int(validation.get("repeats", 1))
+
+
+def summary(state: StudyState, *, elapsed: float, is_alive: bool, asked: str, was_alive: bool, width: int) -> Content:
+    """Three lines: what the run does, how far it is, and what it has found."""
+    if state.plan is None:
+        return muted("The engine starts …")
+    counts = state.counts()
+    total = float(state.plan["budget"]["seconds"]) + state.extra_seconds
+    expected = int(state.plan["forecast"]["trials"])
+    done = counts["completed"] + counts["pruned"]
+    waits = {"pause": "pausing …", "resume": "going on …", "stop": "stopping …", "skip": "skipping …", "budget": "adding time …"}.get(
+        asked, ""
+    )
+    if state.finished is not None:
+        word, style = f"■ {state.finished.status}", "bold"
+    elif not is_alive and (was_alive or state.trials or state.engine is not None):
+        word, style = "✗ the engine is gone; nothing finished is lost. c goes on, r shows the runs", "bold $text-error"
+    elif state.is_paused:
+        word, style = "‖ paused: running trials end, none is started. Space goes on", "bold $text-warning"
+    else:
+        word, style = "▸ running", "bold $text-success"
+    strategy = state.stages[-1].strategy if state.stages else ""
+    first = Content.assemble(
+        (f"{word}  ", style),
+        (f"stage {shown(state.stage)} · {shown(strategy)}" if state.stage else "", "$quiet"),
+        (f"  {waits}", "bold $text-warning"),
+    )
+    gauge = 24 if width >= 110 else 10
+    left = total - elapsed
+    ends = f"{clock(left)} left" if left > 0 else "ending"
+    second = Content.assemble(
+        ("Trials ", "$quiet"),
+        (f"{done}", "bold"),
+        f" / ~{expected} ",
+        (bar(done / expected if expected else 0.0, gauge), "$accent"),
+        ("   Time ", "$quiet"),
+        (clock(elapsed), "bold"),
+        f" / {clock(total)} ",
+        (bar(elapsed / total if total else 0.0, gauge), "$accent"),
+        (f"   {ends}" if is_alive else "", "$quiet"),
+    )
+    return lines([first, second, _findings_line(state, counts)])
+
+
+def _findings_line(state: StudyState, counts: dict[str, int]) -> Content:
+    best = state.trials[state.best].value if state.best is not None else None
+    default = state.trials[state.default].value if state.default is not None else None
+    parts: list[tuple[str, str] | str] = [("Best ", "$quiet"), (number(best), "bold $accent")]
+    if state.best is not None:
+        parts.append((f" trial {state.best}", "$quiet"))
+    parts += [("   Default ", "$quiet"), number(default)]
+    if best is not None and default is not None and state.best != state.default:
+        parts += [("   Better by ", "$quiet"), (number(abs(best - default), 3), "bold")]
+    parts += [("   ", ""), (f"{counts['pruned']} pruned", "$quiet")]
+    if counts["failed"]:
+        parts += ["  ", (f"✗ {counts['failed']} failed", "$text-error")]
+    return Content.assemble(*parts)
+
+
+def best_curve(state: StudyState) -> Curve:
+    """The finished trials of pilot and search, the best so far as stairs, the default as a level."""
+    points, steps = [], []
+    best: float | None = None
+    for trial in state.trials.values():
+        if trial.status != "completed" or trial.value is None or trial.stage == "confirm":
+            continue
+        points.append((float(trial.number), trial.value))
+        if best is None or state.better(trial.value, best):
+            best = trial.value
+            steps.append((float(trial.number), best))
+    default = state.trials[state.default].value if state.default is not None else None
+    last = max(state.trials, default=1)
+    return Curve(points=tuple(points), steps=tuple(steps), level=default, last=float(max(1, last)))
+
+
+def log_of(state: StudyState, *, longest: int = 200) -> list[Content]:
+    """What happened, a line each, the last at the end."""
+    entries = [(stage.elapsed, "›", "$accent", f"{stage.stage} begins: {stage.strategy}") for stage in state.stages]
+    for revision in state.revisions:
+        what = "; ".join(revision.changes) or "nothing changed"
+        entries.append((revision.elapsed, "↻", "$accent", f"plan revised: {revision.reason} {what}"))
+    for note in state.notes:
+        warns = note.level == "warning"
+        entries.append((note.elapsed, "!" if warns else "·", "bold $text-warning" if warns else "$quiet", note.text))
+    entries += [(c.elapsed, "»", "$text-primary", f"{c.command} was carried out") for c in state.commands]
+    failed = (t for t in state.trials.values() if t.status == "failed")
+    entries += [(t.started_elapsed + t.seconds, "✗", "bold $text-error", f"trial {t.number} failed: {t.cause}") for t in failed]
+    if state.confirmed is not None:
+        entries.append(
+            (state.confirmed.elapsed, "✓", "$text-success", f"confirmed: trial {state.confirmed.chosen}. {state.confirmed.reason}")
+        )
+    if state.finished is not None:
+        entries.append((state.finished.elapsed, "■", "bold", f"{state.finished.status}: {state.finished.reason}"))
+    entries.sort(key=lambda entry: entry[0])
+    return [
+        Content.assemble((f"{clock(at):>7}  ", "$quiet"), (f"{sign} ", style), shown(text, longest=300))
+        for at, sign, style, text in entries[-longest:]
+    ]
+
+
+def trial_text(trial: TrialState, metric: str) -> Content:
+    """All that is known of one trial."""
+    out: list[Content | str] = [
+        Content.assemble((STATES[trial.status], "bold"), (f"   {trial.stage} · {trial.origin} · {shown(trial.family)}", "$quiet")),
+        Content.assemble((f"{metric}  ", "$quiet"), (number(score_of(trial), 5), "bold"), (f"   {duration(trial.seconds)}", "$quiet")),
+    ]
+    if trial.peak_bytes:
+        out.append(Content.assemble(("memory  ", "$quiet"), gibibytes(trial.peak_bytes)))
+    if trial.cause:
+        out += [
+            "",
+            Content.assemble(("✗ " if trial.status == "failed" else "", "bold $text-error"), (shown(trial.cause, lines=True), "bold")),
+        ]
+    if trial.cure:
+        out.append(Content.assemble(("Cure  ", "$quiet"), shown(trial.cure, lines=True)))
+    out += ["", heading("Configuration")]
+    width = max((len(str(k)) for k in trial.config), default=0) + 2
+    out += [Content.assemble((fit(shown(k, longest=40), min(width, 42)), "$quiet"), (setting(v), "bold")) for k, v in trial.config.items()]
+    if trial.scores:
+        out += ["", heading("Folds"), "  ".join(number(s) for s in trial.scores)]
+    if trial.detail:
+        out += ["", heading("Last lines of its trace"), shown(trial.detail, lines=True)]
+    return lines(out)
+
+
+class TrialView(Widget):
+    """The steps of one trial: a line a fold, or a curve over epochs."""
+
+    DEFAULT_CSS = """
+    TrialView { height: 1fr; border: round $panel-lighten-2; border-title-color: $quiet; border-title-style: bold;
+                border-subtitle-color: $quiet; padding: 0 1; background: $background; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+    FEW = 12
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.border_title = "Trial"
+        self._trial: TrialState | None = None
+        self._best: TrialState | None = None
+        self._steps = 0
+
+    def show(self, trial: TrialState | None, *, best: TrialState | None, steps: int) -> None:
+        """Shows `trial` beside the best one."""
+        if trial is self._trial and best is self._best and steps == self._steps:
+            return
+        self._trial, self._best, self._steps = trial, best, steps
+        self.border_title = "Trial" if trial is None else f"Trial {trial.number} · {state_text(trial, steps)}"
+        self.refresh()
+
+    def render(self) -> Content:
+        trial = self._trial
+        width, height = self.content_size
+        if trial is None:
+            return muted("No trial is chosen.")
+        if not trial.steps:
+            return lines([muted(shown(trial.cause or "No step is measured yet.")), muted(shown(trial.cure))])
+        if len(trial.steps) > self.FEW:
+            points = tuple((float(s), v) for s, v in trial.steps)
+            level = self._best.value if self._best is not None else None
+            return draw(
+                Curve(line=points, level=level, first=points[0][0], last=points[-1][0]), width, height, axis=Plot.AXIS, x_label="step"
+            )
+        return lines(step_lines(trial, self._best, width)[: max(1, height)])
+
+
+def step_lines(trial: TrialState, best: TrialState | None, width: int) -> list[Content]:
+    """A line a step: the running mean as a number and as a place on one scale, which the best trial's score marks too."""
+    values = [v for _, v in trial.steps]
+    mark = best.value if best is not None and best.value is not None else None
+    scale = values + ([mark] if mark is not None else [])
+    low, high = min(scale), max(scale)
+    room = max(6, width - 18)
+    span = (high - low) or 1.0
+
+    def place(value: float) -> int:
+        return round((value - low) / span * (room - 1))
+
+    out = [
+        Content.assemble(
+            (fit("step", 5), "$quiet"),
+            (f"{'mean':>9}  ", "$quiet"),
+            (f"{number(low)}{number(high):>{max(1, room - len(number(low)))}}", "$quiet"),
+        )
+    ]
+    for step, value in trial.steps:
+        cells = ["─"] * room
+        if mark is not None:
+            cells[place(mark)] = "┆"
+        cells[place(value)] = "●"
+        at = place(value)
+        out.append(
+            Content.assemble(
+                (fit(str(step), 5), "$quiet"),
+                (f"{number(value):>9}  ", "bold"),
+                ("".join(cells[:at]), "$quiet"),
+                ("●", "bold $accent"),
+                ("".join(cells[at + 1 :]), "$quiet"),
+            )
+        )
+    if mark is not None and best is not None:
+        out.append(muted(f"┆ best: trial {best.number}, {number(mark)}"))
+    return out

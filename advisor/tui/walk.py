@@ -1,0 +1,201 @@
+"""What the screens ask of the session: exactly these calls, so that a test can hand in another walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from advisor.core.events import StudyState
+    from advisor.core.facts import Facts
+    from advisor.core.outcome import Outcome
+    from advisor.core.plan import Plan
+
+Command = Literal["pause", "resume", "stop", "skip", "budget"]
+
+
+class Question(Protocol):
+    """One question with its answer already filled in."""
+
+    @property
+    def field(self) -> str:
+        """The field of `Answers` it sets."""
+
+    @property
+    def text(self) -> str:
+        """The question in words."""
+
+    @property
+    def kind(self) -> str:
+        """``choice``, ``column``, ``text``, ``number`` or ``duration``."""
+
+    @property
+    def choices(self) -> Sequence[Any]:
+        """What may be chosen, best first; empty for a free answer."""
+
+    @property
+    def value(self) -> Any:
+        """The answer in force."""
+
+    @property
+    def provenance(self) -> str:
+        """Where the answer comes from: guessed, detected, default, yours …"""
+
+    @property
+    def why(self) -> str:
+        """Why this answer."""
+
+    @property
+    def changes(self) -> Any:
+        """What another answer would change, in words."""
+
+
+class Follower(Protocol):
+    """Reads a run as it goes on."""
+
+    def poll(self) -> StudyState:
+        """The state now."""
+
+    @property
+    def is_alive(self) -> bool:
+        """True while the engine process lives."""
+
+
+class RunSummary(Protocol):
+    """One line of the list of runs."""
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+
+    @property
+    def path(self) -> str:
+        """Its folder."""
+
+    @property
+    def status(self) -> str:
+        """running, done, stopped, nothing_finished, failed or interrupted."""
+
+    @property
+    def started(self) -> float:
+        """Wall-clock seconds since the epoch."""
+
+    @property
+    def source(self) -> str:
+        """The data it was started on."""
+
+    @property
+    def metric(self) -> str:
+        """The score."""
+
+    @property
+    def best_value(self) -> float | None:
+        """Best score so far."""
+
+    @property
+    def trials(self) -> int:
+        """Trials completed."""
+
+    @property
+    def is_alive(self) -> bool:
+        """True while its engine lives."""
+
+
+class Walk(Protocol):
+    """The calls of the session that the screens make. All may block; none is made on the thread that draws."""
+
+    def gather(self, source: str, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
+        """Facts about the machine and the table."""
+
+    def questions(self, facts: Facts) -> Sequence[Question]:
+        """The questions worth asking, answers filled in."""
+
+    def recommend(self, facts: Facts) -> Plan:
+        """The plan."""
+
+    def start(self, plan: Plan, facts: Facts, *, query: str | None, runs: str, began: float) -> Path:
+        """Starts a detached engine; returns its run folder."""
+
+    def follow(self, run_dir: Path) -> Follower:
+        """A follower; raises RunNotFoundError while the journal is not there."""
+
+    def send(self, run_dir: Path, command: Command, argument: float | None = None) -> None:
+        """Hands a command to the engine."""
+
+    def resume(self, run_dir: Path) -> Path:
+        """A new engine goes on with a run."""
+
+    def list_runs(self, runs: str) -> Sequence[RunSummary]:
+        """Recent runs, the newest first."""
+
+    def outcome(self, run_dir: Path) -> Outcome:
+        """What came out of a run."""
+
+    def save_plan(self, plan: Plan, path: Path, facts: Facts | None) -> None:
+        """Writes the plan as TOML."""
+
+
+class SessionWalk:
+    """The walk over the real session. Nothing of it is imported before the first call, so that the first paint waits for nothing."""
+
+    def gather(self, source: str, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
+        """Facts about the machine and the table."""
+        from advisor import session
+
+        return session.gather(source, query=query, runs=runs, **answers)
+
+    def questions(self, facts: Facts) -> Sequence[Question]:
+        """The questions worth asking, answers filled in."""
+        from advisor import session
+        from advisor.core.interview import questions
+
+        return questions(facts, session.rulebook())
+
+    def recommend(self, facts: Facts) -> Plan:
+        """The plan."""
+        from advisor import session
+
+        return session.recommend(facts)
+
+    def start(self, plan: Plan, facts: Facts, *, query: str | None, runs: str, began: float) -> Path:
+        """Starts a detached engine; returns its run folder."""
+        from advisor import session
+
+        return session.start(plan, facts, query=query, runs=runs, began=began)
+
+    def follow(self, run_dir: Path) -> Follower:
+        """A follower of the run's journal."""
+        from advisor import session
+
+        return session.follow(run_dir)
+
+    def send(self, run_dir: Path, command: Command, argument: float | None = None) -> None:
+        """Hands a command to the engine."""
+        from advisor import session
+
+        session.send(run_dir, command, argument)
+
+    def resume(self, run_dir: Path) -> Path:
+        """A new engine goes on with a run."""
+        from advisor import session
+
+        return session.resume(run_dir)
+
+    def list_runs(self, runs: str) -> Sequence[RunSummary]:
+        """Recent runs, the newest first."""
+        from advisor import session
+
+        return session.list_runs(runs)
+
+    def outcome(self, run_dir: Path) -> Outcome:
+        """What came out of a run."""
+        from advisor import session
+
+        return session.outcome(run_dir)
+
+    def save_plan(self, plan: Plan, path: Path, facts: Facts | None) -> None:
+        """Writes the plan as TOML."""
+        from advisor import session
+
+        session.save_plan(plan, path, facts=facts)
