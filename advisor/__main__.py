@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,29 +14,29 @@ _BELIEVABLE_START_SECONDS = 5.0
 """An interpreter is up within this; a process that is older was something else before it became this one (``exec``)."""
 
 
-def process_start(now: float) -> float:
-    """The monotonic second at which this process started, `now` being the present one.
+def process_start(entered: float) -> float:
+    """The monotonic second at which this process started, `entered` being when its first line of ours was reached.
 
-    The budget of a run includes the start of the interpreter. Linux tells it in clock ticks since boot; elsewhere, and
-    where the process had another life before, the processor time used so far stands in.
+    The budget of a run includes the start of the interpreter. Where the process had another life before (a shell that
+    became this program), the processor time it had used when it got here is not known either: a usual start stands in.
     """
-    used = min(time.process_time(), 1.0)
-    try:
-        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 (pathlib costs 10 ms here)
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return now - used
-    return now - (age if used <= age <= _BELIEVABLE_START_SECONDS else used)
+    from advisor.supervise.identity import process_age_seconds
+
+    started = time.monotonic() - process_age_seconds()
+    return started if 0 <= entered - started <= _BELIEVABLE_START_SECONDS else entered - _USUAL_START_SECONDS
+
+
+_USUAL_START_SECONDS = 0.1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of the command line `arguments` (those of the process where None)."""
-    began = process_start(time.monotonic())
+    entered = time.monotonic()
     from advisor.cli.door import Door
     from advisor.cli.main import run
 
-    return run(list(sys.argv[1:] if arguments is None else arguments), Door(_session, _interface, began))
+    door = Door(_session, _interface, lambda: process_start(entered))
+    return run(list(sys.argv[1:] if arguments is None else arguments), door)
 
 
 def _session() -> Session:

@@ -108,8 +108,8 @@ class Door:
     """Called once, when a command first needs the session: help and usage errors never pay for its import."""
     interface: Interface
     """The terminal interface, which this room may not import."""
-    began: float
-    """Monotonic second at which the process started: the budget counts from here."""
+    began: Callable[[], float]
+    """Gives the monotonic second at which the process started: the budget counts from there."""
     out: TextIO = field(default_factory=lambda: sys.stdout)
     """Results."""
     err: TextIO = field(default_factory=lambda: sys.stderr)

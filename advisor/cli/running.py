@@ -10,9 +10,9 @@ import click
 
 from advisor.cli.deciding import decide
 from advisor.cli.door import Door
-from advisor.cli.following import engine_error, watch
+from advisor.cli.following import interrupt, patient, watch
 from advisor.cli.options import answer_options, facts_options, given_answers, json_option, query_option, runs_option
-from advisor.core.errors import ExitCode, InputError
+from advisor.core.errors import ExitCode, InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from advisor.core.events import StudyState
@@ -51,10 +51,17 @@ def run(
         door.say(headline(decided.plan))
         for warning in decided.facts.data.warnings:
             door.say(f"warning: {warning}")
-        began = door.began
-    run_dir = door.session.start(decided.plan, decided.facts, query=query, runs=runs, began=began)
-    door.say(f"run {run_dir.name} (watch it from elsewhere: advisor attach {run_dir.name})")
-    return _to_the_end(door, run_dir)
+        began = door.began()
+    run_dir: Path | None = None
+    try:
+        with patient(door):
+            run_dir = door.session.start(decided.plan, decided.facts, query=query, runs=runs, began=began)
+            door.say(f"run {run_dir.name} (watch it from elsewhere: advisor attach {run_dir.name})")
+    except KeyboardInterrupt:
+        if run_dir is None:
+            raise
+        return finish(door, run_dir, interrupt(door, run_dir))
+    return finish(door, run_dir, watch(door, run_dir, may_interrupt=True))
 
 
 @click.command()
@@ -65,10 +72,8 @@ def run(
 def resume(door: Door, /, name: str, runs: Path) -> int:
     """Goes on with RUN where it was interrupted. Every finished trial is kept and counted once."""
     run_dir = door.session.find_run(name, runs)
-    before = door.session.follow(run_dir).poll()
-    (run_dir / "engine-error.json").unlink(missing_ok=True)
-    door.session.resume(run_dir, began=door.began)
-    return _to_the_end(door, run_dir, since=before.events)
+    door.session.resume(run_dir, began=door.began())
+    return finish(door, run_dir, watch(door, run_dir, may_interrupt=True))
 
 
 @click.command()
@@ -88,12 +93,15 @@ def stop(door: Door, /, name: str, runs: Path) -> int:
     return finish(door, run_dir, watch(door, run_dir, may_interrupt=False))
 
 
-def _to_the_end(door: Door, run_dir: Path, *, since: int = 0) -> int:
-    return finish(door, run_dir, watch(door, run_dir, may_interrupt=True, since=since))
-
-
 def finish(door: Door, run_dir: Path, state: StudyState) -> int:
-    """Prints what came out and gives the exit code it stands for."""
+    """Prints what came out and gives the exit code it stands for.
+
+    Raises: InterruptedRunError when the run ended before it had a plan.
+    """
+    kept = f"{state.counts()['completed']} finished trials are kept"
+    interrupted = InterruptedRunError(f"interrupted; {kept}", where=run_dir.name, cure=f"Go on with `advisor resume {run_dir.name}`.")
+    if state.plan is None:
+        raise interrupted
     outcome = door.session.outcome(run_dir)
     if door.as_json:
         door.result_json(json.dumps(outcome.to_mapping(), indent=2, ensure_ascii=False, allow_nan=False))
@@ -102,7 +110,9 @@ def finish(door: Door, run_dir: Path, state: StudyState) -> int:
 
         door.result(outcome_text(outcome))
     code = exit_code(outcome, run_dir)
-    if code is not ExitCode.DONE and state.finished is not None:
+    if code is ExitCode.INTERRUPTED:
+        door.say(str(interrupted))
+    elif code is not ExitCode.DONE and state.finished is not None:
         door.say(f"error: {state.finished.reason or state.finished.status}")
     return int(code)
 
@@ -117,7 +127,9 @@ def exit_code(outcome: Outcome, run_dir: Path) -> ExitCode:
         case "interrupted":
             return ExitCode.INTERRUPTED
         case "failed":
-            problem = engine_error(run_dir)
+            from advisor.supervise.launch import read_error
+
+            problem = read_error(run_dir)
             return problem.exit_code if problem is not None else ExitCode.CANNOT_RUN
 
 
