@@ -39,10 +39,8 @@ def start(
 
     Raises: CannotRunError when the folder cannot be written or the engine does not start.
     """
-    from advisor.supervise.launch import launch_engine
-
     folder = create(plan, facts, data=data, query=query, runs=runs, name=name, run_dir=run_dir)
-    launch_engine(folder.path, module=ENGINE_MODULE, began=began if began is not None else time.monotonic())
+    _launch(folder, began)
     return folder.path
 
 
@@ -67,16 +65,27 @@ def resume(run_dir: str | Path, *, began: float | None = None) -> Path:
 
     Raises: InputError when the run is done; RunBusyError when its engine still lives.
     """
-    from advisor.supervise.launch import launch_engine
-
     state = follow(run_dir).poll()
     name = Path(run_dir).name
     if state.finished is not None and state.finished.status == "done":
         raise InputError(f"run {name} is done", where=str(run_dir), cure=f"Look at it with `advisor attach {name}`.")
     if engine_lives(state):
         raise InputError(f"run {name} is still running", where=str(run_dir), cure=f"Watch it with `advisor attach {name}`.")
-    launch_engine(Path(run_dir), module=ENGINE_MODULE, began=began if began is not None else time.monotonic())
+    _launch(RunFolder(Path(run_dir).resolve()), began)
     return Path(run_dir)
+
+
+def _launch(folder: RunFolder, began: float | None) -> None:
+    """Starts a detached engine and waits until the journal knows it."""
+    from advisor.journal import has_engine_started
+    from advisor.supervise.launch import launch_engine
+
+    launch_engine(
+        folder.path,
+        began=began if began is not None else time.monotonic(),
+        arguments=["-m", ENGINE_MODULE, str(folder.path)],
+        is_ready=lambda pid: has_engine_started(folder.journal, pid),
+    )
 
 
 def create(

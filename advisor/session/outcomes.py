@@ -109,7 +109,8 @@ def predict(run_dir: str | Path, source: Any, *, query: str | None = None) -> po
     Raises: InputError when the data lack a column, or the model is missing or not the one this run wrote.
     """
     from advisor.objectives.model import load
-    from advisor.profiling.reading import cast, read_table
+    from advisor.profiling.columns import cast
+    from advisor.profiling.reading import read_table
 
     folder = RunFolder(Path(run_dir))
     state = follow(run_dir).poll()

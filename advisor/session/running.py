@@ -75,7 +75,7 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
                     recorder=recorder,
                     pool=pool,
                     commands=CommandBox(run_dir),
-                    is_interrupted=lambda: signals.is_set,
+                    is_interrupted=signals,
                     prepared=prepared,
                     reserve=Reserve(plan.budget.confirm_seconds, plan.budget.refit_seconds),
                 )
@@ -94,9 +94,11 @@ def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts)
     Raises: InputError when the data cannot be read or are not those the plan was made for; CannotRunError without a legal split.
     """
     from advisor.objectives.prepared import prepare
-    from advisor.profiling.reading import cast, read_table
+    from advisor.profiling.columns import cast, target_values
+    from advisor.profiling.reading import read_table
 
-    frame = cast(read_table(request.data, query=request.query), facts.data.columns)
+    raw = read_table(request.data, query=request.query)
+    frame = cast(raw, facts.data.columns).with_columns(target_values(raw, plan.target, plan.task))
     return prepare(frame, facts.data, plan, folder.work)
 
 
