@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 _PROC = Path("/proc")
 
 
@@ -33,6 +31,8 @@ def process_identity(pid: int | None = None) -> ProcessIdentity | None:
     if (_PROC / "self/stat").exists():
         found = _stat(pid)
         return None if found is None else ProcessIdentity(pid, found, boot_id())
+    import psutil  # 15 ms that only a system without /proc needs
+
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -62,6 +62,8 @@ def process_age_seconds() -> float:
     """
     ticks = _stat(os.getpid())
     if ticks is None:
+        import psutil
+
         return max(0.0, time.time() - psutil.Process().create_time())
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
 

@@ -319,7 +319,7 @@ def test_replay_gives_every_end_in_order_of_key() -> None:
     run = Run()
     engine = ListEngine([{"x": 1}, {"x": 2}, {"x": 3}], prune=lambda p, step, _v: p.key == 1 and step == 1)
     run.drive(engine, inline(), "curve")
-    assert dict((p.key, replace(r, cause="")) for p, r in replay(run.state, "search")) == {
+    assert {p.key: replace(r, cause="") for p, r in replay(run.state, "search")} == {
         k: replace(r, cause="") for k, r in engine.told.items()
     }
     assert replay(run.state, "confirm") == []
