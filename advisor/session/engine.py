@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from advisor.core.errors import AdvisorError, ExitCode
@@ -23,6 +24,13 @@ def main(arguments: list[str]) -> int:
         write_error(run_dir, error)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201  engine.log is this process's stderr
         return int(error.exit_code)
+    except Exception as error:  # the outermost place of this process: whoever waits for it must be told
+        traceback.print_exc()
+        what = f"the engine broke: {type(error).__name__}: {error}"
+        write_error(
+            run_dir, AdvisorError(what, where=str(run_dir / "engine.log"), cure="Report it with that file; nothing finished is lost.")
+        )
+        return int(ExitCode.CRASHED)
     return int(ExitCode.DONE)
 
 
