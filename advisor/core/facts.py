@@ -282,6 +282,8 @@ class Facts(Value):
     """The wishes."""
     measured: tuple[Measured, ...] = ()
     """One entry a family measured so far."""
+    engines: tuple[str, ...] = ("default", "portfolio", "grid", "random", "qmc", "tpe", "gp", "cmaes")
+    """Strategies this version can run; the others are rejected with that reason."""
 
 
 def known(value: Any) -> bool:

@@ -24,14 +24,17 @@ class Cost(Value):
     """Exponent of features."""
     classes_power: float = 0.0
     """Exponent of the number of classes (1 for binary and regression)."""
+    regression_times: float = 1.0
+    """Factor on the scale for a number to predict."""
     source: str = ""
     """How it was measured."""
 
     def seconds(self, *, rows: int, width: int, classes: int) -> float:
-        """Estimated seconds of one fit; rows and width at least 1."""
+        """Estimated seconds of one fit; rows and width at least 1; no classes means a number to predict."""
         c = max(1, classes) if classes > 2 else 1
         size = (max(rows, 1) / 1000) ** self.rows_power * (max(width, 1) / 10) ** self.columns_power
-        return float(self.base_seconds + self.scale_seconds * size * c**self.classes_power)
+        times = c**self.classes_power if classes else self.regression_times
+        return float(self.base_seconds + self.scale_seconds * size * times)
 
 
 class Preprocessing(Value):
@@ -72,6 +75,12 @@ class Family(Value):
     """True for the simplest kind, one of which is always on the shortlist."""
     is_path_model: bool = False
     """True when one path of a single regularisation strength is the whole search (grid by rule)."""
+    is_differentiable: bool = False
+    """True when the validation loss can be differentiated with respect to continuous hyperparameters."""
+    mutable: tuple[str, ...] = ()
+    """Hyperparameters that may change in flight; the others fix the shape of the model."""
+    trials_at_most: int | None = None
+    """Trials beyond which tuning it is known not to pay."""
     supports_weights: bool = True
     """True when `fit` takes sample weights."""
     threads_argument: str | None = None

@@ -133,6 +133,8 @@ class Candidate(Value):
     """Its search space, adjusted to the facts."""
     starts: tuple[Config, ...]
     """Configurations tried first; the default at index 0."""
+    fixed: dict[str, Any] = {}
+    """Constructor arguments that are not searched, adjusted to the facts and to the user's ``--freeze``."""
     fit_seconds: float
     """One fit of the default, estimated or measured."""
     is_measured: bool = False
@@ -146,6 +148,15 @@ class Candidate(Value):
     @classmethod
     def _decode_starts(cls, value: Any) -> Any:
         return tuple(decode(v) for v in value)
+
+    @field_serializer("fixed", when_used="json")
+    def _encode_fixed(self, value: Any) -> Any:
+        return encode(value)
+
+    @field_validator("fixed", mode="before")
+    @classmethod
+    def _decode_fixed(cls, value: Any) -> Any:
+        return decode(value)
 
 
 class Flip(Value):

@@ -1,0 +1,379 @@
+"""From facts to a plan: `recommend` is pure, touches nothing, and gives the same plan for the same facts, byte for byte."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from advisor.core.deliberation import Outline, conditions, decide, outline, shown
+from advisor.core.errors import RulebookError
+from advisor.core.facts import Facts, Unknown
+from advisor.core.flips import field_flips, strategy_flips
+from advisor.core.plan import (
+    Advice,
+    Envelope,
+    Evidence,
+    Forecast,
+    Plan,
+    Pruner,
+    Rejected,
+    Stage,
+    Strategy,
+)
+from advisor.core.predicates import Verdict
+from advisor.core.rules import Rulebook
+from advisor.core.space import Choice
+from advisor.core.spaces import adjusting
+from advisor.core.value import encode, round_significant
+
+GRID_MOST_LEVELS = 7
+"""Levels a coarse grid takes of one dimension at most. Source: knowledge A.1 GRID."""
+SPREAD_ESTIMATED, SPREAD_MEASURED = 2.0, 1.3
+"""P90 over P50 of what is left, before and after the pilot has measured a fit [H]; scored by the report."""
+CONFIRMED = 6
+"""Default and the best five. Source: knowledge A.3 V9."""
+
+
+def recommend(facts: Facts, rulebook: Rulebook) -> Plan:
+    """The plan for `facts` under `rulebook`. Pure: no file, clock, environment or chance is touched.
+
+    Raises: InputError when the target or an answer is missing or wrong; CannotRunError when there is no legal validation,
+    or a strategy, family or number of workers asked for cannot be had here; RulebookError when the rules contradict
+    each other.
+    """
+    o = outline(facts, rulebook)
+    notes, situation = o.notes, o.situation
+    pruner = _pruner(o, rulebook)
+    sampler = _sampler(o, rulebook)
+    envelope = _envelope(o)
+    stages = _stages(o, rulebook)
+    forecast = _forecast(o, stages)
+    _explain_candidates(o, rulebook)
+    _explain_strategy(o, facts, rulebook)
+    _explain_rest(o, stages, forecast)
+    budget = o.budget
+    notes.computed(
+        "budget.trials",
+        o.trials,
+        "floor(search seconds · workers · efficiency / (splits · cost)), within the caps.",
+        facts={
+            n: shown(situation.value(n)) for n in ("search.seconds", "search.workers", "search.efficiency_ratio", "search.trial_seconds")
+        },
+        source="contract: How many trials",
+    )
+    evidence = _with_flips(o, rulebook)
+    return Plan(
+        data=o.data.source,
+        data_fingerprint=o.data.fingerprint,
+        target=o.target,
+        task=o.task,
+        features=o.features,
+        dropped=o.dropped,
+        metric=o.metric.name,
+        direction=o.metric.direction,
+        strategy=o.choice.strategy,
+        family=o.candidates[0].family,
+        shortlist=o.candidates,
+        stages=stages,
+        validation=o.validation,
+        pruner=pruner,
+        budget=budget,
+        envelope=envelope,
+        forecast=forecast,
+        sampler=sampler,
+        weights=facts.answers.weights,
+        seed=facts.answers.seed,
+        forced=o.choice.forced,
+        advice=_advice(o, rulebook),
+        evidence=evidence,
+        rejected=_rejected(o, rulebook),
+        open=notes.questions(),
+        rulebook_hash=rulebook.hash,
+    )
+
+
+def _pruner(o: Outline, rulebook: Rulebook) -> Pruner:
+    got = {}
+    for name in ("name", "resource", "settings"):
+        decided = decide(f"pruner.{name}", rulebook, o.situation, o.notes)
+        if decided.rule is None:
+            raise RulebookError([f"pruner.toml: no rule sets pruner.{name}; add one without conditions"])
+        o.notes.ruled(f"pruner.{name}", encode(decided.value), decided.rule, o.situation)
+        got[name] = decided.value
+    return Pruner(**got)
+
+
+def _sampler(o: Outline, rulebook: Rulebook) -> dict[str, Any]:
+    entry = rulebook.strategies[o.choice.strategy]
+    settings = dict(entry.settings)
+    for name in settings:
+        path = f"sampler.{name}"
+        decided = decide(path, rulebook, o.situation, o.notes) if path in rulebook.by_field else None
+        if decided is not None and decided.rule is not None:
+            settings[name] = decided.value
+            o.notes.ruled(path, decided.value, decided.rule, o.situation)
+        else:
+            o.notes.evidence.append(
+                Evidence(
+                    field=path, value=encode(settings[name]), rule=o.choice.strategy, because=entry.because, facts={}, source=entry.source
+                )
+            )
+    return settings
+
+
+def _envelope(o: Outline) -> Envelope:
+    machine, first = o.facts.hardware, o.candidates[0]
+    available = machine.memory_available_bytes
+    share = available if isinstance(available, Unknown) else int(0.9 * available / o.workers)
+    evaluation = o.situation.value("search.trial_seconds")
+    factor, part = (5, 0.1) if first.is_measured else (10, 0.2)
+    budget = o.budget
+    longest = round(max(factor * evaluation, part * budget.seconds), 3)
+    trial_seconds = min(longest, max(budget.search_seconds, budget.pilot_seconds))
+    network = o.families[0].trains_in_steps
+    device = machine.torch_device if network and not isinstance(machine.torch_device, Unknown) else "cpu"
+    batch = first.fixed.get("batch_size") if network else None
+    notes = o.notes
+    notes.computed(
+        "envelope.memory_per_worker_bytes",
+        share if not isinstance(share, Unknown) else f"unknown ({share.reason})",
+        "Nine tenths of the available memory over the workers.",
+        source="knowledge E.3",
+    )
+    notes.computed(
+        "envelope.trial_seconds",
+        trial_seconds,
+        f"max({factor} evaluations, {part:.0%} of the budget), never longer than its stage; wider until a fit has been measured.",
+        source="knowledge B.2 (auto-sklearn: a tenth of the budget)",
+    )
+    notes.computed(
+        "envelope.device", device, "Where PyTorch can train; other families use the processor.", source="the probe of the machine"
+    )
+    notes.computed("envelope.batch_size", batch, "Fixed by the family's rule; None for what has no batches.", source=o.families[0].source)
+    return Envelope(
+        workers=o.workers,
+        threads_per_worker=o.threads,
+        memory_per_worker_bytes=share,
+        trial_seconds=trial_seconds,
+        batch_size=batch,
+        device=device,
+    )
+
+
+def _capacity(o: Outline, seconds: float, cost: float) -> int:
+    """Evaluations of `cost` seconds that all workers finish in `seconds`."""
+    rate = o.workers * o.situation.value("search.efficiency_ratio")
+    return int(seconds * rate / cost) if cost > 0 else 0
+
+
+def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
+    budget, first, strategy = o.budget, o.candidates[0], o.choice.strategy
+    splits = o.validation.splits
+    race = rulebook.strategies[Strategy.PORTFOLIO]
+    engine = rulebook.strategies[strategy].engine
+    free = first.space.free
+    wanted = sum(len(c.starts) for c in o.candidates)
+    afforded = _capacity(o, budget.pilot_seconds, splits * sum(c.fit_seconds for c in o.candidates) / len(o.candidates))
+    pilot = 1 if strategy is Strategy.DEFAULT and len(o.candidates) == 1 else min(wanted, max(len(o.candidates), afforded))
+    if budget.trials_cap is not None:
+        pilot = max(1, min(pilot, budget.trials_cap))
+    out = [Stage(name="pilot", strategy=Strategy.PORTFOLIO, engine=race.engine, space=(), trials=pilot, seconds=budget.pilot_seconds)]
+    trials = max(1, o.trials)
+    match strategy:
+        case Strategy.DEFAULT:
+            pass
+        case Strategy.GRID:
+            smallest = int(o.situation.value("search.grid_size"))
+            largest = math.prod(len(p.choices) if isinstance(p, Choice) else GRID_MOST_LEVELS for n, p in first.space.items() if n in free)
+            coarse = min(trials, max(smallest, min(largest, math.ceil(0.6 * trials))))
+            fine = min(trials - coarse, coarse) if o.situation.value("search.numeric_dimensions") else 0
+            part = round(budget.search_seconds * (coarse / (coarse + fine)), 3)
+            out.append(Stage(name="coarse", strategy=strategy, engine=engine, space=free, trials=coarse, seconds=part))
+            if fine >= 3:
+                rest = round(budget.search_seconds - part, 6)
+                out.append(Stage(name="fine", strategy=strategy, engine=engine, space=free, trials=fine, seconds=rest))
+        case _:
+            out.append(Stage(name="search", strategy=strategy, engine=engine, space=free, trials=trials, seconds=budget.search_seconds))
+    most = 2 if o.trials < 15 else CONFIRMED
+    confirm = max(2, min(most, _capacity(o, budget.confirm_seconds, splits * first.fit_seconds)))
+    out.append(
+        Stage(name="confirm", strategy=Strategy.PORTFOLIO, engine=race.engine, space=(), trials=confirm, seconds=budget.confirm_seconds)
+    )
+    return tuple(out)
+
+
+def _forecast(o: Outline, stages: tuple[Stage, ...]) -> Forecast:
+    budget, first = o.budget, o.candidates[0]
+    rate = o.workers * o.situation.value("search.efficiency_ratio")
+    trial, evaluation = o.situation.value("search.trial_seconds"), o.validation.splits * first.fit_seconds
+    work = 0.0
+    for stage in stages:
+        each = evaluation if stage.name in ("pilot", "confirm") else trial
+        work += min(stage.seconds, stage.trials * each / rate)
+    p50 = min(budget.seconds, budget.startup_seconds + work + min(budget.refit_seconds, 4 * first.fit_seconds))
+    spread = SPREAD_MEASURED if first.is_measured else SPREAD_ESTIMATED
+    p90 = min(budget.seconds, budget.startup_seconds + (p50 - budget.startup_seconds) * spread)
+    trials = sum(s.trials for s in stages if s.name != "confirm")
+    return Forecast(trials=trials, seconds_p50=round_significant(p50, 3), seconds_p90=min(budget.seconds, round_significant(p90, 3)))
+
+
+def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
+    """Evidence for every bound, default, start list and fit time; of the planned family by its own path, of the others below the shortlist."""
+    notes = o.notes
+    for index, (candidate, family) in enumerate(zip(o.candidates, o.families, strict=True)):
+        prefix = "" if index == 0 else f"shortlist.{family.name}."
+        rules = {r.adjust.parameter: r for r in adjusting(rulebook, family, o.situation) if r.adjust is not None}
+        for name, parameter in candidate.space.items():
+            plain: dict[str, Any] = (
+                {"choices": [encode(c) for c in parameter.choices]}
+                if isinstance(parameter, Choice)
+                else {"low": parameter.low, "high": parameter.high, "log": parameter.log}
+            )
+            for part, value in (*plain.items(), ("default", encode(parameter.default))):
+                path = f"{prefix}space.{name}.{part}"
+                if name in o.facts.answers.freeze:
+                    notes.answered(path, value, "--freeze")
+                elif name in rules and value != encode(
+                    getattr(family.space.parameters[name], part) if part != "choices" else list(family.space.parameters[name].choices)
+                ):  # type: ignore[union-attr]
+                    notes.ruled(path, value, rules[name], o.situation)
+                else:
+                    because = "Range of published practice for this family." if part != "default" else "The library's default."
+                    notes.evidence.append(
+                        Evidence(field=path, value=value, rule=f"family:{family.name}", because=because, facts={}, source=family.source)
+                    )
+        for name, value in candidate.fixed.items():
+            if name in o.facts.answers.freeze:
+                notes.answered(f"{prefix}fixed.{name}", encode(value), "--freeze")
+            elif name in rules:
+                notes.ruled(f"{prefix}fixed.{name}", encode(value), rules[name], o.situation)
+            else:
+                notes.evidence.append(
+                    Evidence(
+                        field=f"{prefix}fixed.{name}",
+                        value=encode(value),
+                        rule=f"family:{family.name}",
+                        because="Not searched.",
+                        facts={},
+                        source=family.source,
+                    )
+                )
+        notes.evidence.append(
+            Evidence(
+                field=f"{prefix}starts",
+                value=len(candidate.starts),
+                rule=f"family:{family.name}",
+                because="The default first, then configurations known to be good, completed by the default and clipped to the space.",
+                facts={},
+                source=family.starts_source or family.source,
+            )
+        )
+        kind = "measured by the pilot" if candidate.is_measured else "an estimate from rows, features and family; the pilot measures it"
+        notes.computed(f"{prefix}fit_seconds", candidate.fit_seconds, f"Seconds of one fit: {kind}.", source=family.cost.source)
+
+
+def _explain_strategy(o: Outline, facts: Facts, rulebook: Rulebook) -> None:
+    rule = o.choice.rule
+    if rule is None:
+        o.notes.answered("strategy", o.choice.strategy, "--strategy")
+    else:
+        o.notes.ruled("strategy", o.choice.strategy, rule, o.situation)
+        entry = rulebook.strategies[o.choice.strategy]
+        seen = {p.fact: shown(o.situation.value(p.fact)) for p in conditions(rule, entry)}
+        last = o.notes.evidence[-1]
+        o.notes.evidence[-1] = last.model_copy(update={"facts": seen, "flips": strategy_flips(o, facts, rulebook)})
+
+
+def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> None:
+    notes, answers = o.notes, o.facts.answers
+    for index, stage in enumerate(stages):
+        notes.computed(
+            f"stages.{index}",
+            {"name": stage.name, "strategy": stage.strategy, "trials": stage.trials, "seconds": stage.seconds},
+            {
+                "pilot": "Races the families and measures one fit; the default is trial 0.",
+                "search": "The strategy proposes, after the default and the starts.",
+                "coarse": "Wide levels first, three fifths of the trials.",
+                "fine": "Half steps around the best coarse cell.",
+                "confirm": "Default and the best few on fresh splits, paired; the winner and the default only below 15 trials.",
+            }[stage.name],
+            source="contract: How many trials; Honest results; knowledge A.1 GRID",
+        )
+    notes.computed(
+        "forecast",
+        {"trials": forecast.trials, "seconds_p50": forecast.seconds_p50, "seconds_p90": forecast.seconds_p90},
+        f"Trials times their cost over the workers; P90 takes {SPREAD_MEASURED if o.candidates[0].is_measured else SPREAD_ESTIMATED} times as long, within the budget.",
+    )
+    for name, value, flag, because in (
+        ("validation.group", o.validation.group, "--group", "No group column was named."),
+        ("validation.time", o.validation.time, "--time", "No time column was named."),
+        ("weights", answers.weights, "--weights", "No column of weights was named."),
+    ):
+        if value is not None:
+            notes.answered(name, value, flag)
+        else:
+            notes.computed(name, None, because, source="the user's answer or its default")
+    notes.computed("seed", answers.seed, "Every random choice starts here.", source="the user's answer or its default")
+    notes.computed("validation.seed", o.validation.seed, "Every random choice starts here.", source="the user's answer or its default")
+    notes.computed("data", o.data.source, "What you named.", source="the user's answer")
+
+
+def _with_flips(o: Outline, rulebook: Rulebook) -> tuple[Evidence, ...]:
+    out = []
+    for entry in o.notes.evidence:
+        if entry.flips or rulebook.rule(entry.rule) is None or entry.field not in rulebook.by_field:
+            out.append(entry)
+            continue
+        out.append(entry.model_copy(update={"flips": field_flips(entry.field, rulebook, o.situation)}))
+    return tuple(out)
+
+
+def _rejected(o: Outline, rulebook: Rulebook) -> tuple[Rejected, ...]:
+    """For every other strategy the rule that came nearest, with each condition that failed and by how much."""
+    out = []
+    for strategy in Strategy:
+        if strategy is o.choice.strategy:
+            continue
+        entry = rulebook.strategies[strategy]
+        nearest: tuple[int, str, tuple[str, ...]] | None = None
+        for rule in rulebook.strategy_rules:
+            if rule.recommend is not strategy:
+                continue
+            failed = tuple(
+                dict.fromkeys(
+                    p.say(o.situation.value(p.fact)) for p in conditions(rule, entry) if p.verdict(o.situation) is not Verdict.HOLDS
+                )
+            )
+            if nearest is None or len(failed) < nearest[0]:
+                nearest = (len(failed), rule.id, failed)
+        count, name, failed = nearest if nearest is not None else (0, "", ("no rule recommends it",))
+        if nearest is not None and count == 0:
+            winner = o.choice.rule.id if o.choice.rule is not None else "your answer"
+            failed = (f"a rule before it won: {winner}",) if o.choice.rule is not None else ("you asked for another",)
+        out.append(Rejected(strategy=strategy, rule=name, failed=failed))
+    return tuple(out)
+
+
+def _advice(o: Outline, rulebook: Rulebook) -> tuple[Advice, ...]:
+    out = []
+    for leak in o.data.leaks:
+        text = f"Column {leak.column} seems to give the target away ({leak.reason}): leave it out with --drop unless it is known before the target."
+        out.append(Advice(rule="data.leaks", text=text, source="the profile of the data"))
+    answers = o.facts.answers
+    for flag, wish, seen, what in (
+        ("--group", answers.group, o.data.group_candidates, "name a repeated entity"),
+        ("--time", answers.time, o.data.time_candidates, "order the rows in time"),
+    ):
+        if wish is None and seen:
+            best = max(seen, key=lambda s: s.confidence)
+            text = (
+                f"Column {best.column} seems to {what} ({best.reason}): if so, say {flag} {best.column}, or every score will be too good."
+            )
+            out.append(Advice(rule="data.candidates", text=text, source="the profile of the data; knowledge A.3 V1, V2"))
+    for tip in rulebook.tips:
+        verdict = tip.verdict(o.situation)
+        if verdict is Verdict.HOLDS:
+            out.append(Advice(rule=tip.id, text=tip.advise, source=tip.source))
+        elif verdict is Verdict.UNKNOWN:
+            o.notes.passed_over(tip.id, tip.when, o.situation)
+    return tuple(out)

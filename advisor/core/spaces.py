@@ -1,0 +1,166 @@
+"""Search spaces of families, adjusted to the facts: bounds, defaults, starts, what is held fixed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.core.derived import Situation
+from advisor.core.errors import InputError, RulebookError
+from advisor.core.facts import Facts, Unknown
+from advisor.core.family import Family
+from advisor.core.plan import Candidate
+from advisor.core.predicates import Verdict
+from advisor.core.rules import Bound, Rule, Rulebook
+from advisor.core.space import Choice, Config, Float, Group, Int, SearchSpace
+
+GRID_LEVELS = 5
+"""Fewest useful levels of a numeric dimension. Source: knowledge A.1 GRID (5-7 levels)."""
+GRID_LEVELS_OF_THREE = 4
+"""The same from three numeric dimensions on. Source: knowledge A.1 GRID (p = 3 only if at least 4 levels fit)."""
+
+
+def space_facts(space: SearchSpace, family: Family) -> dict[str, Any]:
+    """The facts of a space that rules may name, ``search.*``."""
+    free = {n: space.parameters[n] for n in space.free}
+    numeric = {n: p for n, p in free.items() if not isinstance(p, Choice)}
+    levels = GRID_LEVELS if len(numeric) < 3 else GRID_LEVELS_OF_THREE
+    size = 1.0
+    for parameter in free.values():
+        match parameter:
+            case Choice():
+                size *= len(parameter.choices)
+            case Int():
+                size *= min(levels, parameter.high - parameter.low + 1)
+            case Float():
+                size *= levels
+    return {
+        "search.dimensions": len(free),
+        "search.numeric_dimensions": len(numeric),
+        "search.categorical_dimensions": len(free) - len(numeric),
+        "search.is_numeric": space.is_numeric,
+        "search.is_conditional": space.is_conditional,
+        "search.is_mutable": bool(free) and all(n in family.mutable for n in free),
+        "search.grid_size": size,
+        "search.regularisers": sum(isinstance(p, Float) and p.group is Group.REGULARISATION for p in free.values()),
+    }
+
+
+def follow(bound: float | Bound, situation: Situation) -> float | None:
+    """The number that `bound` means here; None when the fact it follows is unknown."""
+    if not isinstance(bound, Bound):
+        return bound
+    value = situation.value(bound.fact)
+    if isinstance(value, Unknown):
+        return None
+    number = float(value) * bound.times
+    if bound.power_of_two and number > 0:
+        number = 2.0 ** round(math.log2(number))
+    if bound.at_least is not None:
+        number = max(number, bound.at_least)
+    if bound.at_most is not None:
+        number = min(number, bound.at_most)
+    return number
+
+
+def adjusting(rulebook: Rulebook, family: Family, situation: Situation) -> tuple[Rule, ...]:
+    """The rules that change the space of `family` here."""
+    mine = (r for r in rulebook.adjustments if r.adjust is not None and r.adjust.family == family.name)
+    return tuple(r for r in mine if r.verdict(situation) is Verdict.HOLDS)
+
+
+def candidate_of(family: Family, facts: Facts, rulebook: Rulebook, situation: Situation, frozen: Mapping[str, Any]) -> Candidate:
+    """The family with its space adjusted, the default first among its starts.
+
+    Every adjusted range still holds the default, so that trial 0 belongs to the space. `frozen` holds the user's fixed
+    values; names that are none of this family's are passed over.
+
+    Raises: RulebookError when the rules leave an empty range; InputError when a frozen value does not fit.
+    """
+    space, fixed, starts = family.space, dict(family.fixed), list(family.starts)
+    for rule in adjusting(rulebook, family, situation):
+        change = rule.adjust
+        assert change is not None
+        name = change.parameter
+        if name in fixed:
+            value = follow(change.fix, situation) if isinstance(change.fix, Bound) else change.fix
+            if value is not None:
+                fixed[name] = (
+                    int(value)
+                    if isinstance(fixed[name], int) and not isinstance(fixed[name], bool) and not isinstance(value, bool)
+                    else value
+                )
+            continue
+        parameter = space.parameters[name]
+        changed: dict[str, Any] = {}
+        if change.default is not None:
+            changed["default"] = change.default
+        if not isinstance(parameter, Choice):
+            unit = follow(change.unit, situation) if change.unit is not None else None
+            if unit is not None:
+                changed |= {"low": parameter.low * unit, "high": parameter.high * unit, "default": parameter.default * unit}
+                starts = [{k: v * unit if k == name else v for k, v in s.items()} for s in starts]
+            low = follow(change.low, situation) if change.low is not None else None
+            high = follow(change.high, situation) if change.high is not None else None
+            lows = [v for v in (changed.get("low", parameter.low), low) if v is not None]
+            highs = [v for v in (changed.get("high", parameter.high), high) if v is not None]
+            number = int if isinstance(parameter, Int) else float
+            changed |= {"low": number(max(lows)), "high": number(min(highs))}
+            if changed["low"] > changed["high"]:
+                raise RulebookError(
+                    [f"{rule.place}: {family.name}.{name} has no value left between {changed['low']} and {changed['high']}"]
+                )
+            default = changed.get("default", parameter.default)
+            changed["low"], changed["high"] = min(changed["low"], default), max(changed["high"], default)
+        if change.freeze:
+            changed |= _held(parameter, changed.get("default", parameter.default))
+        space = space.replace(**{name: _revised(parameter, changed)})
+    for name, value in frozen.items():
+        if name in fixed:
+            fixed[name] = value
+        elif name in space.parameters:
+            space = space.replace(**{name: _frozen(name, space.parameters[name], value)})
+    default = space.default()
+    configs: list[Config] = [default]
+    for start in starts:
+        config = space.active({**default, **{n: clip(space.parameters[n], v) for n, v in start.items() if n in space.parameters}})
+        if config not in configs:
+            configs.append(config)
+    return Candidate(
+        family=family.name,
+        space=space,
+        starts=tuple(configs),
+        fixed=fixed,
+        fit_seconds=situation.value("family.fit_seconds"),
+        is_measured=any(m.family == family.name for m in facts.measured),
+    )
+
+
+def _revised(parameter: Float | Int | Choice, changed: Mapping[str, Any]) -> Float | Int | Choice:
+    return type(parameter).model_validate({**parameter.model_dump(), **changed})
+
+
+def _held(parameter: Float | Int | Choice, value: Any) -> dict[str, Any]:
+    return {"choices": (value,), "default": value} if isinstance(parameter, Choice) else {"low": value, "high": value, "default": value}
+
+
+def _frozen(name: str, parameter: Float | Int | Choice, value: Any) -> Float | Int | Choice:
+    if isinstance(parameter, Int) and isinstance(value, float) and value == int(value):
+        value = int(value)
+    fits_type = isinstance(value, int | float) and not isinstance(value, bool) if not isinstance(parameter, Choice) else True
+    whole = not isinstance(parameter, Int) or isinstance(value, int)
+    if not fits_type or not whole or (parameter.hard and not parameter.contains(value)):
+        if isinstance(parameter, Choice):
+            allowed = ", ".join(map(repr, parameter.choices))
+        else:
+            allowed = f"a{' whole' if isinstance(parameter, Int) else ''} number from {parameter.low:g} to {parameter.high:g}"
+        raise InputError(f"{name} cannot be held at {value!r}", where="--freeze", cure=f"Choose {allowed}.")
+    return _revised(parameter, _held(parameter, value))
+
+
+def clip(parameter: Float | Int | Choice, value: Any) -> Any:
+    """`value` moved into the range of `parameter`; for a choice that is not offered, the default."""
+    if isinstance(parameter, Choice):
+        return value if parameter.contains(value) else parameter.default
+    return type(parameter.low)(min(max(value, parameter.low), parameter.high))
