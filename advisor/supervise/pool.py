@@ -124,7 +124,7 @@ class WorkerPool:
         preload: Sequence[str] = (),
     ) -> None:
         """`environment` is added to this process's own before a worker starts (thread limits); `preload` names modules that
-        workers import while they are idle; `memory_bytes` is the address space of one worker.
+        workers import while they are idle; `memory_bytes` is the writable memory of one worker.
 
         Raises: CannotRunError when `log_folder` cannot be written.
         """

@@ -258,7 +258,8 @@ from advisor.journal import Journal
 from advisor.core.events import Noted
 journal = Journal.open(Path(sys.argv[1]))
 number = journal.last_id
-while True:
+end = int(sys.argv[2]) if len(sys.argv) > 2 else 1 << 30
+while number < end:
     journal.append(Noted(text=f"note {number}"))
     print(number, flush=True)
     number += 1
@@ -291,6 +292,58 @@ def test_no_acknowledged_event_is_lost_or_doubled_when_the_writer_is_killed(tmp_
 @pytest.mark.slow
 def test_no_acknowledged_event_is_lost_or_doubled_in_sixty_kills(tmp_path: Path) -> None:
     kill_writers(tmp_path / "journal.db", kills=60, seed=2)
+
+
+def killed_at(call: str, when: int, folder: Path) -> None:
+    """Kills a writer at its `when`-th `call`; everything it acknowledged must be readable, and the journal must go on."""
+    folder.mkdir()
+    path = folder / "journal.db"
+    inject = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={when}"]
+    writer = subprocess.run(
+        ["timeout", "-k", "1", "20", *inject, sys.executable, "-c", _WRITER, str(path), "40"], capture_output=True, text=True, check=False
+    )
+    if "ptrace" in writer.stderr.lower():
+        pytest.skip(f"strace is forbidden here: {writer.stderr.splitlines()[0]}")
+    acknowledged = len(writer.stdout.split())
+    assert acknowledged < 40, f"it was not killed at {call} {when}"
+    if path.exists():
+        assert texts(path) in ([f"note {n}" for n in range(acknowledged)], [f"note {n}" for n in range(acknowledged + 1)])
+    with Journal.open(path) as journal:
+        journal.append(note(99))
+    assert texts(path)[-1] == "note 99"
+
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+
+
+@needs_strace
+@pytest.mark.parametrize(("call", "when"), [("pwrite64", 2), ("pwrite64", 9), ("fdatasync", 3)])
+def test_a_writer_killed_inside_a_system_call_keeps_its_word(tmp_path: Path, call: str, when: int) -> None:
+    killed_at(call, when, tmp_path / "run")
+
+
+@pytest.mark.slow
+@needs_strace
+@pytest.mark.timeout(900)
+def test_a_writer_killed_at_each_write_and_each_sync_keeps_its_word(tmp_path: Path) -> None:
+    for call in ("pwrite64", "fdatasync"):
+        for when in range(1, 31):
+            killed_at(call, when, tmp_path / f"{call}-{when}")
+
+
+@needs_strace
+def test_a_failing_sync_is_tried_again_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    inject = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=4..7"]
+    writer = subprocess.run(
+        ["timeout", "-k", "1", "30", *inject, sys.executable, "-c", _WRITER, str(path), "12"], capture_output=True, text=True, check=False
+    )
+    if "ptrace" in writer.stderr.lower():
+        pytest.skip(f"strace is forbidden here: {writer.stderr.splitlines()[0]}")
+    assert writer.stdout.split() == [str(n) for n in range(12)]
+    assert texts(path) == [f"note {n}" for n in range(12)]
+    assert "disk I/O error" in writer.stderr
+    assert writer.stderr.count("waiting for room") == writer.stderr.count("writing again") >= 1
 
 
 def left_by_a_killed_writer(folder: Path, events: int) -> Path:
