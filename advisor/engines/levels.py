@@ -25,24 +25,26 @@ def levels(space: SearchSpace, trials: int) -> Levels:
 
     A logarithmic dimension has one level a decade, between 5 and 7; a linear one has 5; an integer range that is shorter
     has all its values; a choice has all of its values. When that is too many, the dimension with the most levels loses one
-    until each is down to 3, then the parameters of least priority are fixed at their defaults, one after another.
+    until each is down to 3; when that is not enough, the parameter of least priority is fixed at its default and the others
+    start again from all their levels.
     Source: knowledge A.1 GRID; the order of the reductions is ours [H].
     """
-    counts = {name: _wanted(p) for name, p in space.items()}
+    wanted = {name: _wanted(p) for name, p in space.items()}
+    counts = dict(wanted)
     least_first = sorted(space.free, key=lambda n: (-_rank(space, n), -list(space.parameters).index(n)))
     while True:
         chosen = {name: _values(p, counts[name]) for name, p in space.items()}
         if size(space, chosen) <= max(1, trials):
             return chosen
-        open_names = [n for n in least_first if len(chosen[n]) > 1]
-        numeric = [n for n in open_names if not isinstance(space.parameters[n], Choice)]
-        floor = LEAST_LEVELS if len(open_names) > 1 else 1
-        wide = [n for n in numeric if len(chosen[n]) > floor]
+        moving = [n for n in least_first if len(chosen[n]) > 1]
+        floor = LEAST_LEVELS if len(moving) > 1 else 1
+        wide = [n for n in moving if not isinstance(space.parameters[n], Choice) and len(chosen[n]) > floor]
         if wide:
             name = max(wide, key=lambda n: len(chosen[n]))
             counts[name] = len(chosen[name]) - 1
         else:
-            counts[open_names[0]] = 1
+            wanted[moving[0]] = 1
+            counts = dict(wanted)
 
 
 def refine(space: SearchSpace, best: Config, coarse: Mapping[str, Sequence[Any]], trials: int | None = None) -> Levels:

@@ -34,13 +34,19 @@ from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.core.value import encode
 
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
+StrategyName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid", "asha", "hyperband"]
+"""A sampler, or one of the two strategies that are a sampler with a pruner of their own."""
 
 FULL_LENGTH_FIRST = 12
 """Trials that run in full before any is pruned on epochs, default and starts among them. Source: contract, Fidelity."""
-MOST_RESAMPLES = 5
+MOST_RESAMPLES = 8
 """[H] How often a proposal that repeats an evaluated configuration is drawn again before it is accepted."""
+RESAMPLES_BY_MODEL = 3
+"""[H] After so many the redraws are uniform: a model that is sure of its best point repeats it whatever the seed."""
 _STUDY_NAME = "search"
 """Fixed: Hyperband's brackets are a hash of the study's name and the trial's number."""
+_FULL_LENGTH = "full_length_first"
+"""The one setting of a pruner that is ours: how many trials run in full before any is pruned."""
 _NO_PRUNER = Pruner(name="none")
 _DIGITS = 12
 """Significant digits kept of a fold's score recovered from running means, so that equal folds stay equal."""
@@ -88,8 +94,9 @@ class OptunaEngine:
     to the space, and none is proposed again; what it could not use is said in `notes`. Default and starts are never
     pruned, nor is any trial on epochs before `FULL_LENGTH_FIRST` have run in full, but all are entered at every rung.
 
-    `settings` and ``pruner.settings`` override the tables above by name. With several workers `constant_liar` keeps
-    concurrent proposals apart.
+    The strategies ``hyperband`` (TPE) and ``asha`` (random draws, successive halving) bring their pruner along, whose settings
+    may stand in either place. `settings` and ``pruner.settings`` override the tables above by name. With several workers
+    `constant_liar` keeps concurrent proposals apart.
 
     Raises: CannotRunError when the sampler cannot search the space; InputError for a setting the strategy does not have.
     """
@@ -98,7 +105,7 @@ class OptunaEngine:
         self,
         space: SearchSpace,
         *,
-        strategy: SamplerName,
+        strategy: StrategyName,
         direction: Literal["minimize", "maximize"],
         seed: int,
         settings: Mapping[str, Any] | None = None,
@@ -107,15 +114,16 @@ class OptunaEngine:
         history: Sequence[tuple[Config, Result]] = (),
         constant_liar: bool = False,
     ) -> None:
-        _check_space(space, strategy)
+        sampler, settings, pruner = _with_own_pruner(strategy, settings or {}, pruner)
+        _check_space(space, sampler)
         self._space = space
-        self._strategy: SamplerName = strategy
+        self._strategy = sampler
         self._seed = seed
         self._pruner = pruner
         self._n_trials = n_trials
-        self._settings = _settings(strategy, settings or {}, space=space, constant_liar=constant_liar, pruner=pruner)
-        self._grid = _finite_grid(space, self._settings["levels"], n_trials) if strategy == "grid" else {}
-        self._full_length_first = int(pruner.settings.get("full_length_first", FULL_LENGTH_FIRST if pruner.resource == "epoch" else 0))
+        self._settings = _settings(sampler, settings, space=space, constant_liar=constant_liar, pruner=pruner)
+        self._grid = _finite_grid(space, self._settings["levels"], n_trials) if sampler == "grid" else {}
+        self._full_length_first = int(pruner.settings.get(_FULL_LENGTH, FULL_LENGTH_FIRST if pruner.resource == "epoch" else 0))
         self._running: dict[int, _Running] = {}
         self._reserved: dict[int, tuple[Trial, Proposal]] = {}
         self._told: set[int] = set()
@@ -198,7 +206,7 @@ class OptunaEngine:
         """A new trial of the study; one that repeats an evaluated configuration is drawn again a few times."""
         for attempt in range(MOST_RESAMPLES + 1):
             seed = trial_seed(self._seed, key, attempt)
-            trial = self._suggest(seed)
+            trial = self._suggest(self._sampler(seed) if attempt <= RESAMPLES_BY_MODEL else optuna.samplers.RandomSampler(seed=seed))
             config = self._config(trial.params)
             is_last = attempt == MOST_RESAMPLES or self._strategy not in ("tpe", "gp")
             if is_last or _identity(config) not in self._seen:
@@ -206,8 +214,8 @@ class OptunaEngine:
             self._discard(trial)
         raise AssertionError("the last attempt is always accepted")
 
-    def _suggest(self, seed: int) -> Trial:
-        self._study.sampler = self._sampler(seed)
+    def _suggest(self, sampler: optuna.samplers.BaseSampler) -> Trial:
+        self._study.sampler = sampler
         trial = self._study.ask()
         config: Config = {}
         for name, parameter in self._space.items():
@@ -357,6 +365,22 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
+def _with_own_pruner(strategy: StrategyName, settings: Mapping[str, Any], pruner: Pruner) -> tuple[SamplerName, dict[str, Any], Pruner]:
+    """The sampler behind a strategy, its settings, and the pruner: the strategy's own where it has one."""
+    match strategy:
+        case "hyperband" | "asha":
+            name: Literal["hyperband", "successive_halving"] = "hyperband" if strategy == "hyperband" else "successive_halving"
+            own = {n: v for n, v in settings.items() if n in _PRUNERS[name] or n == _FULL_LENGTH}
+            rest = {n: v for n, v in settings.items() if n not in own}
+            return (
+                "tpe" if strategy == "hyperband" else "random",
+                rest,
+                Pruner(name=name, resource="epoch", settings={**own, **pruner.settings}),
+            )
+        case _:
+            return strategy, dict(settings), pruner
+
+
 def _check_space(space: SearchSpace, strategy: SamplerName) -> None:
     if strategy == "cmaes" and (space.is_conditional or not space.is_numeric):
         raise CannotRunError(
@@ -397,9 +421,9 @@ def _library_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
         return optuna.pruners.NopPruner()
     known = _PRUNERS[pruner.name]
     for name in pruner.settings:
-        if name not in known and name != "full_length_first":
+        if name not in known and name != _FULL_LENGTH:
             raise InputError(f"The {pruner.name} pruner has no setting {name!r}", where="plan, pruner", cure=nearest(name, known))
-    given = {**known, **{n: v for n, v in pruner.settings.items() if n != "full_length_first"}}
+    given = {**known, **{n: v for n, v in pruner.settings.items() if n != _FULL_LENGTH}}
     whole: dict[str, Any] = {n: v if n == "p_threshold" or v is None else int(v) for n, v in given.items()}
     match pruner.name:
         case "median":

@@ -152,10 +152,24 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "optuna tpe with wilcoxon": lambda: study("tpe", pruner=wilcoxon()),
     "optuna tpe with successive halving": lambda: study("tpe", pruner=halving()),
     "optuna tpe with hyperband": lambda: study("tpe", pruner=brackets()),
-    "optuna gp": lambda: study("gp", trials=8),
+    "optuna hyperband": lambda: OptunaEngine(
+        MIXED,
+        strategy="hyperband",
+        direction="minimize",
+        seed=7,
+        settings={"max_resource": 3, "reduction_factor": 3, "full_length_first": 4, "n_startup_trials": 4},
+        n_trials=16,
+    ),
+    "optuna asha": lambda: OptunaEngine(
+        MIXED, strategy="asha", direction="minimize", seed=7, settings={"reduction_factor": 2, "full_length_first": 4}, n_trials=16
+    ),
+    "optuna gp": lambda: study("gp", trials=6),
     "optuna cmaes": lambda: study("cmaes"),
     "optuna qmc": lambda: study("qmc"),
     "optuna random": lambda: study("random", space=MIXED),
     "optuna grid": lambda: study("grid"),
 }
-SPACES = {name: MIXED if name in ("grid", "random", "optuna tpe", "optuna random") else NUMERIC for name in ENGINES}
+SPACES = {
+    name: MIXED if name in ("grid", "random", "optuna tpe", "optuna random", "optuna hyperband", "optuna asha") else NUMERIC
+    for name in ENGINES
+}
