@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_SECRET_NAME = re.compile(r"(?i)(key|token|secret|passw|pwd|credential|auth)")
+_SECRET_NAME = re.compile(r"(?i)(key|token|secret|passw|credential|auth|_pwd$)")
 _IN_URL = re.compile(r"(?<=://)[^/@\s:]*(?::[^@\s]*)?@")
 _IN_QUERY = re.compile(r"(?i)([?&;\s](?:[a-z_]*(?:key|token|secret|passw(?:or)?d|pwd))=)[^&\s'\"]+")
 

@@ -96,6 +96,10 @@ class Session(Protocol):
         ...
 
 
+class ReaderGoneError(Exception):
+    """Whoever read the stream has closed it (`| head`). Not an OSError: click would end the process for one."""
+
+
 Interface = Callable[..., int]
 """Opens the terminal interface: ``interface(data, answers=…, runs=…, query=…, attach=…)`` gives its exit code."""
 
@@ -174,5 +178,8 @@ def _write(stream: TextIO, text: str) -> None:
 def _emit(stream: TextIO, text: str) -> None:
     """Writes `text` and a line end; what the stream cannot encode appears as an escape."""
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error

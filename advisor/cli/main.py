@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from advisor.cli.crash import describe, without_secrets, write_report
-from advisor.cli.door import Door
+from advisor.cli.door import Door, ReaderGoneError
 from advisor.core.errors import AdvisorError, ExitCode, InputError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -87,8 +87,8 @@ def run(arguments: Sequence[str], door: Door) -> int:
     except KeyboardInterrupt:
         door.say("interrupted")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read the results has gone (`| head`): nothing more to say, and Python must not say it at exit either.
+    except ReaderGoneError:
+        # Nothing more to say, and Python must not say it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), door.out.fileno())
         return 128 + 13
     except Exception as error:  # the last boundary: the user gets a report instead of a trace

@@ -18,7 +18,7 @@ _WIDTH = 78
 def rule_lines(rules: Iterable[Rule]) -> list[str]:
     """One line or two a rule: its id, and what it does."""
     listed = list(rules)
-    width = min(max((len(rule.id) for rule in listed), default=0), 34)
+    width = min(max((len(rule.id) for rule in listed), default=0), 48)
     lines = []
     for rule in listed:
         lead = f"{rule.id:<{width}}  "

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from advisor.core.facts import ColumnKind, Dataset, Facts, Hardware, Unknown
 from advisor.core.metrics import METRICS
-from advisor.core.plan import Evidence, Plan, Strategy
+from advisor.core.plan import Evidence, Plan, Rejected, Strategy
 from advisor.core.space import Choice, Config, Float, Int
-from advisor.report.wording import between, duration, gibibytes, number, setting, shown
+from advisor.core.vocabulary import show_number
+from advisor.report.wording import between, duration, number, setting, shown
 
 if TYPE_CHECKING:
     from advisor.core.outcome import Outcome
@@ -122,8 +123,18 @@ def _about_data(plan: Plan, facts: Facts | None) -> str:
 
 
 def _stage_rows(plan: Plan) -> list[str]:
-    rows = [(s.name, str(s.strategy), f"{s.trials} trials", duration(s.seconds), s.engine) for s in plan.stages]
+    rows = [(s.name, str(s.strategy), _count(s.trials, "trial"), duration(s.seconds), _library(s.engine)) for s in plan.stages]
     return _table(rows, right=(2, 3))
+
+
+def _library(engine: str) -> str:
+    """Package and class of a library's engine; nothing for our own."""
+    package, _, rest = engine.partition(".")
+    return "" if package == "advisor" else f"{package} {rest.rsplit('.', 1)[-1]}".strip()
+
+
+def _count(number_of: int, noun: str) -> str:
+    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
 
 
 def _space_rows(plan: Plan) -> list[str]:
@@ -170,7 +181,7 @@ def _family_rows(plan: Plan) -> list[str]:
             (
                 c.family,
                 f"{len(c.space.free)} free",
-                f"{len(c.starts)} starts",
+                _count(len(c.starts), "start"),
                 f"{duration(c.fit_seconds)} a fit",
                 "measured" if c.is_measured else "estimated",
             )
@@ -208,14 +219,12 @@ def _budget_lines(plan: Plan) -> list[str]:
     parts = ("startup", "pilot", "search", "confirm", "refit")
     split = " · ".join(f"{name} {duration(getattr(b, f'{name}_seconds'))}" for name in parts if getattr(b, f"{name}_seconds") > 0)
     cap = f", at most {b.trials_cap} trials" if b.trials_cap is not None else ""
-    memory = "" if isinstance(e.memory_per_worker_bytes, Unknown) else f", {gibibytes(e.memory_per_worker_bytes)} each"
+    memory = "" if isinstance(e.memory_per_worker_bytes, Unknown) else f", {_bytes(e.memory_per_worker_bytes)} each"
     batch = f", batches of {e.batch_size}" if e.batch_size else ""
-    threads = "thread" if e.threads_per_worker == 1 else "threads"
-    workers = "worker" if e.workers == 1 else "workers"
     return [
         *_wrap(f"{duration(b.seconds)} in all{cap}: {split}", hang=2),
         *_wrap(
-            f"{e.workers} {workers} × {e.threads_per_worker} {threads}{memory}, on {e.device}{batch}; "
+            f"{_count(e.workers, 'worker')} × {_count(e.threads_per_worker, 'thread')}{memory}, on {e.device}{batch}; "
             f"a trial may take {duration(e.trial_seconds)}",
             hang=2,
         ),
@@ -229,7 +238,7 @@ def _why_lines(plan: Plan) -> list[str]:
     lines = [line for evidence in told for line in evidence_lines(evidence)]
     rest = len({e.field for e in plan.evidence}) - len({e.field for e in told})
     if rest > 0:
-        lines.append(f"{rest} more fields have their reasons: advisor explain PLAN --why FIELD")
+        lines.append(f"{_count(rest, 'more field')} explained by: advisor explain PLAN --why FIELD")
     return lines
 
 
@@ -240,6 +249,26 @@ def evidence_lines(evidence: Evidence) -> list[str]:
     for flip in evidence.flips[:2]:
         lines += _wrap(f"becomes {flip.then} when {flip.fact} goes from {setting(flip.now)} to {setting(flip.becomes)}", indent=2, hang=2)
     return lines
+
+
+def evidence_text(evidence: Sequence[Evidence]) -> str:
+    """Every reason given, with the facts it looked at."""
+    lines = []
+    for one in evidence:
+        lines += evidence_lines(one)
+        looked_at = ", ".join(f"{name} = {_looked_at(value)}" for name, value in one.facts.items())
+        if looked_at:
+            lines += _wrap(f"looked at {looked_at}", indent=2, hang=2)
+    return "\n".join(lines)
+
+
+def _looked_at(value: Any) -> str:
+    return "unknown" if isinstance(value, dict) and value.get("unknown") else setting(value)
+
+
+def rejected_text(rejected: Sequence[Rejected]) -> str:
+    """Every strategy given that was not chosen, with the rule that came nearest and what failed."""
+    return "\n".join(line for r in rejected for line in _wrap(f"not {r.strategy}: {'; '.join(r.failed)} (rule {r.rule})", hang=2))
 
 
 def _why_not_lines(plan: Plan) -> list[str]:
@@ -358,9 +387,7 @@ def hardware_text(hardware: Hardware) -> str:
 
 def dataset_text(data: Dataset) -> str:
     """What the data hold: size, target, warnings, suspicions, and one line a column."""
-    lines = _wrap(
-        f"{shown(data.source, longest=200)} · {data.rows:,} rows × {len(data.columns)} columns · {gibibytes(data.bytes)} in memory"
-    )
+    lines = _wrap(f"{shown(data.source, longest=200)} · {data.rows:,} rows × {len(data.columns)} columns · {_bytes(data.bytes)} in memory")
     if isinstance(data.target, Unknown):
         lines += _wrap(f"target  {_fact(data.target)} {data.target.cure}", hang=8)
     else:
@@ -429,7 +456,7 @@ def _fact(value: Any) -> str:
 
 
 def _bytes(value: int | Unknown) -> str:
-    return _fact(value) if isinstance(value, Unknown) else gibibytes(value)
+    return _fact(value) if isinstance(value, Unknown) else show_number(value, "bytes")
 
 
 def _share(value: float | Unknown) -> str:

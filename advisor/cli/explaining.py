@@ -1,0 +1,99 @@
+"""``advisor explain``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from advisor.cli.deciding import is_plan_file
+from advisor.cli.door import Door
+from advisor.cli.options import Setting, json_option, runs_option
+from advisor.core.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from advisor.core.facts import Facts
+    from advisor.core.plan import Evidence, Plan, Rejected
+
+
+@click.command()
+@click.argument("subject", metavar="PLAN|RUN")
+@click.option("--why", "fields", multiple=True, metavar="FIELD", help="Why this field has its value, such as validation.folds.")
+@click.option("--why-not", "strategies", multiple=True, metavar="STRATEGY", help="Why this strategy was not chosen.")
+@click.option("--what-if", "changes", multiple=True, type=Setting(), metavar="FACT=VALUE", help="What another fact would change.")
+@runs_option
+@json_option
+@click.pass_obj
+def explain(
+    door: Door, /, subject: str, fields: tuple[str, ...], strategies: tuple[str, ...], changes: tuple[tuple[str, Any], ...], runs: Path
+) -> None:
+    """Why a plan is as it is. SUBJECT is a plan.toml or a run; without options every reason is given."""
+    plan, facts = _plan_of(door, subject, runs)
+    everything = not (fields or strategies or changes)
+    told = [e for field in fields for e in _evidence(plan, field)] if not everything else list(plan.evidence)
+    rejected = [_rejected(plan, name) for name in strategies] if not everything else list(plan.rejected)
+    different = _what_if(door, facts, changes, subject) if changes else None
+    if door.as_json:
+        answer: dict[str, Any] = {
+            "evidence": [e.model_dump(mode="json") for e in told],
+            "rejected": [r.model_dump(mode="json") for r in rejected],
+        }
+        if different is not None:
+            answer["what_if"] = different
+        door.result_json(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    from advisor.report.text import evidence_text, rejected_text
+
+    blocks = [evidence_text(told), rejected_text(rejected)]
+    if different is not None:
+        blocks.append("\n".join(different) or "The plan stays as it is.")
+    door.result("\n\n".join(block for block in blocks if block))
+
+
+def _plan_of(door: Door, subject: str, runs: Path) -> tuple[Plan, Facts | None]:
+    """The plan of a file, or the one in force in a run, with its facts where they are kept."""
+    if is_plan_file(subject):
+        return door.session.load_plan(subject)
+    from advisor.core.plan import Plan as PlanValue
+    from advisor.session.folder import RunFolder
+
+    run_dir = door.session.find_run(subject, runs)
+    state = door.session.follow(run_dir).poll()
+    folder = RunFolder(run_dir)
+    facts = folder.read_facts() if folder.facts.exists() else None
+    if state.plan is None:
+        plan, saved = door.session.load_plan(folder.plan)
+        return plan, facts or saved
+    return PlanValue.from_mapping(state.plan), facts
+
+
+def _evidence(plan: Plan, field: str) -> list[Evidence]:
+    """The evidence for `field` and everything below it. Raises: InputError with the nearest field."""
+    found = [e for e in plan.evidence if e.field == field or e.field.startswith(f"{field}.")]
+    if not found:
+        known = sorted({e.field for e in plan.evidence} | {e.field.split(".")[0] for e in plan.evidence})
+        raise InputError(f"the plan has no reason for {field!r}", where="--why", cure=nearest(field, known))
+    return found
+
+
+def _rejected(plan: Plan, name: str) -> Rejected:
+    """Why `name` was not chosen. Raises: InputError when it was chosen, or is no strategy."""
+    for rejected in plan.rejected:
+        if rejected.strategy == name:
+            return rejected
+    if plan.strategy == name:
+        raise InputError(f"{name} is the strategy of this plan", where="--why-not", cure="Ask why it was chosen: --why strategy.")
+    raise InputError(f"unknown strategy {name!r}", where="--why-not", cure=nearest(name, [r.strategy for r in plan.rejected]))
+
+
+def _what_if(door: Door, facts: Facts | None, changes: tuple[tuple[str, Any], ...], subject: str) -> list[str]:
+    """What would be different in the plan, one line a field. Raises: InputError when the facts were not kept."""
+    if facts is None:
+        raise InputError(
+            "the facts behind this plan were not kept", where=subject, cure="Plan again with `advisor plan DATA --out plan.toml`."
+        )
+    from advisor.core.explain import what_if
+
+    return list(what_if(facts, door.session.rulebook(), dict(changes)).lines)
