@@ -44,6 +44,8 @@ DARK = Theme(
         "footer-key-foreground": "#5cc8b5",
         "footer-description-foreground": "#9aa4b2",
         "quiet": "#8a94a3",
+        "edge": "#37404d",
+        "cursor": "#2b3442",
     },
 )
 LIGHT = Theme(
@@ -64,6 +66,8 @@ LIGHT = Theme(
         "footer-key-foreground": "#00746a",
         "footer-description-foreground": "#52606d",
         "quiet": "#5d6773",
+        "edge": "#c3c8cd",
+        "cursor": "#dbe5e6",
     },
 )
 
@@ -73,11 +77,13 @@ class AdvisorApp(App[int]):
 
     TITLE = "Tuning Advisor"
     CSS = """
-    Screen { background: $background; color: $foreground; }
+    * { scrollbar-color: $edge; scrollbar-color-hover: $quiet; scrollbar-color-active: $accent;
+        scrollbar-background: $background; scrollbar-background-hover: $background; scrollbar-background-active: $background; }
     Toast { max-width: 70; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("f1", "help", "Help", show=False, key_display="F1"),
         Binding("ctrl+t", "light_or_dark", "Light or dark", show=False),
         Binding("ctrl+z", "suspend_process", "To the shell", show=False),
         Binding("ctrl+p", "command_palette", "Palette", show=False),
@@ -94,7 +100,8 @@ class AdvisorApp(App[int]):
         query: str | None = None,
         attach: Path | None = None,
     ) -> None:
-        super().__init__()
+        # Textual turns colours into greys for NO_COLOR, unless colours are the terminal's own from the beginning
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.walk = walk
         self.source = source
         self.answers: dict[str, Any] = dict(answers or {})
@@ -112,8 +119,11 @@ class AdvisorApp(App[int]):
         self.theme = "ansi-dark" if self.no_color else "advisor-dark"
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our one variable, for themes that are not ours."""
-        return {"quiet": self.current_theme.secondary or "ansi_bright_black"}
+        """Our own variables, for themes that are not ours."""
+        if self.current_theme.ansi:
+            return {"quiet": "ansi_default", "edge": "ansi_bright_black", "cursor": "ansi_default"}
+        colours = self.current_theme.to_color_system().generate()
+        return {"quiet": colours["foreground-darken-2"], "edge": colours["panel-lighten-2"], "cursor": colours["panel-lighten-1"]}
 
     def first_screen(self) -> Page:
         """The first screen: a run to watch, questions on the data, or the start."""

@@ -119,7 +119,7 @@ class Panel(VerticalScroll):
     """A bordered, scrolling place for one text."""
 
     DEFAULT_CSS = """
-    Panel { border: round $panel-lighten-2; border-title-color: $quiet; border-title-style: bold; border-subtitle-color: $quiet;
+    Panel { border: round $edge; border-title-color: $quiet; border-title-style: bold; border-subtitle-color: $quiet;
             padding: 0 1; height: 1fr; background: $background; scrollbar-size-vertical: 1; }
     Panel:focus { border: round $accent; border-title-color: $accent; background-tint: $foreground 0%; }
     Panel > Static { width: 1fr; height: auto; }
@@ -146,12 +146,12 @@ class RowList(OptionList, inherit_bindings=False):
         Binding("pagedown", "page_down", "Page down", show=False),
     ]
     DEFAULT_CSS = """
-    RowList { border: round $panel-lighten-2; border-title-color: $quiet; border-title-style: bold; border-subtitle-color: $quiet;
+    RowList { border: round $edge; border-title-color: $quiet; border-title-style: bold; border-subtitle-color: $quiet;
               background: $background; padding: 0 1; height: 1fr; max-height: 100%; text-wrap: nowrap; text-overflow: ellipsis;
               scrollbar-size-vertical: 1; }
     RowList:focus { border: round $accent; border-title-color: $accent; background-tint: $foreground 0%; background: $background; }
     RowList > .option-list--option-highlighted { background: $panel; color: $foreground; text-style: none; }
-    RowList:focus > .option-list--option-highlighted { background: $panel-lighten-1; color: $foreground; text-style: bold; }
+    RowList:focus > .option-list--option-highlighted { background: $cursor; color: $foreground; text-style: bold; }
     RowList:nocolor > .option-list--option-highlighted { text-style: reverse; }
     """
 
@@ -189,6 +189,11 @@ class Page(Screen[None]):
     """What it is for, in a few sentences."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "Next pane", show=False),
+        Binding("shift+tab", "app.focus_previous", "Pane before", show=False),
+        Binding("ctrl+c,super+c", "screen.copy_text", "Copy what the mouse has marked", show=False),
+    ]
     ESCAPE_TO_MINIMIZE: ClassVar[bool | None] = False
 
     @property
@@ -200,6 +205,10 @@ class Page(Screen[None]):
         yield Trail(self.STEP)
         yield from self.body()
         yield Footer(compact=True, show_command_palette=False)
+
+    def on_resize(self) -> None:
+        """Gives the keys more air where there is room."""
+        self.query_one(Footer).compact = self.size.width < 100
 
     def body(self) -> Iterable[Widget]:
         """What stands between the trail and the keys."""
@@ -243,13 +252,17 @@ class Help(ModalScreen[None]):
 def keys_of(screen: Screen[object]) -> list[tuple[str, str]]:
     """Every binding in force on `screen` as keys and description, the screen's own first."""
     app = screen.app
-    by_action: dict[tuple[int, str, str], list[str]] = {}
+    own = [b.description for b in type(screen).BINDINGS if isinstance(b, Binding)]
+    grouped: dict[str, list[str]] = {}
+    ranks: dict[str, int] = {}
     for node, binding, _enabled, _tooltip in screen.active_bindings.values():
-        if binding.system or not binding.description:
+        text = binding.description
+        if binding.system or not text:
             continue
-        rank = 0 if node is screen else 2 if node is app else 1
-        by_action.setdefault((rank, binding.action, binding.description), []).append(app.get_key_display(binding))
-    return [(" ".join(keys), text) for (_, _, text), keys in sorted(by_action.items(), key=lambda item: item[0][0])]
+        rank = own.index(text) if text in own else 102 if node is app else 101 if node is screen else 100
+        ranks[text] = min(rank, ranks.get(text, rank))
+        grouped.setdefault(text, []).append(app.get_key_display(binding))
+    return [(" ".join(grouped[text]), text) for text in sorted(grouped, key=lambda text: ranks[text])]
 
 
 class Ask(ModalScreen[bool]):

@@ -40,7 +40,7 @@ class Plot(Widget):
     """A `Curve` with its y axis."""
 
     DEFAULT_CSS = """
-    Plot { height: 1fr; border: round $panel-lighten-2; border-title-color: $quiet; border-title-style: bold;
+    Plot { height: 1fr; border: round $edge; border-title-color: $quiet; border-title-style: bold;
            border-subtitle-color: $quiet; padding: 0 1; background: $background; }
     """
     AXIS = 9

@@ -88,11 +88,11 @@ class TrialTable(ScrollView, can_focus=True):
         "trials--running",
     }
     DEFAULT_CSS = """
-    TrialTable { border: round $panel-lighten-2; border-title-color: $quiet; border-title-style: bold; border-subtitle-color: $quiet;
+    TrialTable { border: round $edge; border-title-color: $quiet; border-title-style: bold; border-subtitle-color: $quiet;
                  background: $background; height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
     TrialTable:focus { border: round $accent; border-title-color: $accent; }
     TrialTable > .trials--header { color: $quiet; text-style: bold; }
-    TrialTable > .trials--cursor { background: $panel-lighten-1; text-style: bold; }
+    TrialTable > .trials--cursor { background: $cursor; text-style: bold; }
     TrialTable > .trials--quiet { color: $quiet; }
     TrialTable > .trials--failed { color: $text-error; }
     TrialTable > .trials--best { color: $text-accent; text-style: bold; }

@@ -61,13 +61,13 @@ class PlanScreen(Page):
         Binding("w", "why", "Why"),
         Binding("x", "export", "Export"),
         Binding("y", "copy", "Copy", show=False),
-        Binding("tab", "app.focus_next", "Next pane", show=False),
-        Binding("escape,e", "back", "Back to the answers", key_display="Esc"),
+        Binding("escape", "back", "Answers", key_display="Esc"),
+        Binding("e", "back", "Answers", show=False),
         Binding("q", "app.quit", "Quit"),
     ]
     DEFAULT_CSS = """
     PlanScreen #body { layout: horizontal; height: 1fr; padding: 0 1; }
-    PlanScreen #rows { width: 11fr; }
+    PlanScreen #rows { width: 13fr; }
     PlanScreen #why { width: 9fr; margin-left: 1; }
     PlanScreen.-narrow #body { layout: vertical; padding: 0; }
     PlanScreen.-narrow #rows { width: 1fr; height: 12fr; }
@@ -195,7 +195,7 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
         scheme = f"{v.folds}-fold {SCHEMES[v.scheme]}" + (f" × {v.repeats}" if v.repeats > 1 else "")
     direction = "smaller is better" if plan.direction == "minimize" else "larger is better"
     title = METRICS[plan.metric].title if plan.metric in METRICS else plan.metric
-    dropped = f"{len(plan.dropped)} not used" if plan.dropped else ""
+    dropped = f"· {len(plan.dropped)} not used" if plan.dropped else ""
     rows = [
         Row(
             "target",
@@ -220,6 +220,7 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
         )
     pruner = "no pruner" if plan.pruner.name == "none" else f"{plan.pruner.name} pruner on {plan.pruner.resource}s"
     rows.append(Row("strategy", "Search", plan.strategy.value, ("strategy", "pruner", "sampler"), pruner))
+    names = max((len(shown(name)) for name, _ in plan.space.items()), default=0)
     for index, (name, parameter) in enumerate(plan.space.items()):
         if isinstance(parameter, Choice):
             text = ", ".join(setting(c) for c in parameter.choices)
@@ -227,7 +228,7 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
         else:
             text = f"{setting(parameter.low)} … {setting(parameter.high)}"
             scale = "log" if parameter.log else "linear"
-        default = f"default {setting(parameter.default)}" if parameter.default is not None or isinstance(parameter, Choice) else ""
+        default = f"· default {setting(parameter.default)}" if parameter.default is not None or isinstance(parameter, Choice) else ""
         condition = (
             " · if " + ", ".join(f"{k} is {'/'.join(setting(x) for x in xs)}" for k, xs in parameter.when.items()) if parameter.when else ""
         )
@@ -235,7 +236,7 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
             Row(
                 f"space.{name}",
                 "Space" if not index else "",
-                f"{fit(shown(name), 20)} {fit(text, 15)}",
+                f"{fit(shown(name), min(names, 24))}  {fit(text, 12)}",
                 (f"space.{name}", f"shortlist.{plan.family}.space.{name}", "space"),
                 f"{scale} {default}".rstrip() + condition,
             )

@@ -39,10 +39,10 @@ class QuestionsScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go_on", "Plan", key_display="Enter"),
         Binding("ctrl+r", "go_on", "Plan", show=False),
-        Binding("space,e", "edit", "Change", key_display="Space"),
+        Binding("space", "edit", "Change", key_display="Space"),
+        Binding("e", "edit", "Change", show=False),
         Binding("u", "undo", "Undo"),
-        *[Binding(str(n), f"jump({n})", f"Question {n}", show=False) for n in range(1, 9)],
-        Binding("tab", "app.focus_next", "Next pane", show=False),
+        *[Binding(str(n), f"jump({n})", "Jump to that question", show=False) for n in range(1, 9)],
         Binding("escape", "back", "Back", key_display="Esc"),
         Binding("q", "app.quit", "Quit"),
     ]
@@ -53,7 +53,8 @@ class QuestionsScreen(Page):
     QuestionsScreen #so-far { height: auto; min-height: 4; max-height: 9; }
     QuestionsScreen #facts { height: auto; max-height: 50%; }
     QuestionsScreen.-narrow #body { layout: vertical; padding: 0; }
-    QuestionsScreen.-narrow #left { width: 1fr; height: 11; }
+    QuestionsScreen.-narrow #left { width: 1fr; height: auto; }
+    QuestionsScreen.-narrow #questions { height: auto; min-height: 5; max-height: 10; }
     QuestionsScreen.-narrow #facts { display: none; }
     QuestionsScreen.-narrow #right { width: 1fr; height: 1fr; margin-left: 0; }
     QuestionsScreen.-narrow #so-far { height: 4; min-height: 4; }
@@ -287,13 +288,14 @@ class QuestionsScreen(Page):
             )
             return
         out: list[Content | str] = []
+        air = [] if self.has_class("-narrow") else [""]
         if question is not None:
             panel.border_title = "Why"
-            out += [Content.styled(shown(question.text), "bold"), "", shown(question.why, lines=True)]
+            out += [Content.styled(shown(question.text), "bold"), *air, shown(question.why, lines=True)]
             changes = question.changes if isinstance(question.changes, str) else ", ".join(str(c) for c in question.changes or ())
             if changes:
-                out += ["", Content.assemble(("Could change  ", "$quiet"), shown(changes, lines=True))]
-            out.append("")
+                out += [*air, Content.assemble(("Could change  ", "$quiet"), shown(changes, lines=True))]
+            out += air
         warnings = self.facts.data.warnings
         out.append(heading(f"Warnings ({len(warnings)})" if warnings else "Warnings"))
         out += [Content.assemble(("! ", "bold $text-warning"), shown(w)) for w in warnings] or [muted("none")]
@@ -309,7 +311,7 @@ class QuestionsScreen(Page):
         out: list[Content | str] = []
         if self.plan is not None:
             out.append(Content.styled(headline(self.plan), "bold"))
-            out.append(muted(f"{shown(self.plan.metric)} · {shown(self.plan.family)} · Enter shows the whole plan and its reasons"))
+            out.append(muted(f"{shown(self.plan.metric)} · {shown(self.plan.family)} · Enter shows the whole plan"))
         elif self._failure is not None:
             out.append(Content.styled("✗ no plan: see above", "$text-error"))
         else:
@@ -390,10 +392,12 @@ class Editor(ModalScreen[Any]):
         background: $surface; padding: 1 2; }
     Editor OptionList { height: auto; max-height: 14; border: none; background: $surface; padding: 0;
         text-wrap: nowrap; text-overflow: ellipsis; }
-    Editor OptionList > .option-list--option-highlighted { background: $panel-lighten-1; text-style: bold; color: $foreground; }
+    Editor OptionList > .option-list--option-highlighted { background: $cursor; text-style: bold; color: $foreground; }
+    Editor OptionList:focus { border: none; background: $surface; background-tint: $foreground 0%; }
+    Editor OptionList:focus > .option-list--option-highlighted { background: $cursor; text-style: bold; color: $foreground; }
     Editor OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
-    Editor Input { border: round $panel-lighten-2; background: $surface; }
-    Editor Input:focus { border: round $accent; }
+    Editor Input { border: round $edge; background: $surface; }
+    Editor Input:focus { border: round $accent; background-tint: $foreground 0%; }
     Editor #fault { color: $text-error; height: auto; }
     Editor #hint { color: $quiet; height: auto; margin-top: 1; }
     """

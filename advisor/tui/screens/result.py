@@ -34,17 +34,17 @@ class ResultScreen(Page):
         Binding("x", "export", "Export plan"),
         Binding("y", "copy", "Copy", show=False),
         Binding("r", "runs", "Runs"),
-        Binding("tab", "app.focus_next", "Next pane", show=False),
         Binding("escape", "runs", "Runs", show=False),
-        Binding("q,enter", "quit_here", "Quit", key_display="q"),
+        Binding("q", "quit_here", "Quit"),
     ]
     DEFAULT_CSS = """
     ResultScreen #verdict { height: auto; max-height: 9; margin: 0 1; border: round $accent; padding: 1 2; }
     ResultScreen.-short #verdict { padding: 0 1; margin: 0; }
     ResultScreen #body { layout: horizontal; height: 1fr; padding: 0 1; }
-    ResultScreen #config { width: 1fr; }
-    ResultScreen #rest { width: 1fr; margin-left: 1; }
+    ResultScreen #config { width: 9fr; }
+    ResultScreen #rest { width: 11fr; margin-left: 1; }
     ResultScreen.-narrow #body { padding: 0; }
+    ResultScreen.-narrow #config, ResultScreen.-narrow #rest { width: 1fr; }
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -182,15 +182,17 @@ def config_text(outcome: Outcome) -> Content:
     candidate = next((c for c in outcome.plan.shortlist if c.family == outcome.family), None)
     if candidate is not None and candidate.starts:
         defaults = candidate.starts[0]
-    out: list[Content | str] = [Content.assemble((shown(outcome.family or ""), "bold $accent")), ""]
-    out.append(Content.assemble((fit("", 22) + fit("shipped", 14) + "default", "$quiet")))
+    names = max(len(shown(name)) for name in config) + 2 if config else 2
+    values = max(9, *(len(setting(value)) + 2 for value in config.values())) if config else 9
+    out: list[Content | str] = [Content.styled(shown(outcome.family or ""), "bold $accent")]
+    out.append(Content.styled(f"{fit('', names)}{fit('shipped', values)}default", "$quiet"))
     for name, value in config.items():
         default = setting(defaults[name]) if name in defaults else "–"
         text = setting(value)
         changed = text != default and name in defaults
         out.append(
             Content.assemble(
-                (fit(shown(name), 22), ""), (fit(text, 14), "bold" if changed else ""), (default if changed else "same", "$quiet")
+                fit(shown(name), names), (fit(text, values), "bold" if changed else ""), (default if changed else "same", "$quiet")
             )
         )
     return lines(out)
@@ -200,7 +202,7 @@ def rest_text(outcome: Outcome, run_dir: Path) -> Content:
     """Scores, trials, findings, and where everything lies."""
 
     def row(label: str, value: str, note: str = "") -> Content:
-        return Content.assemble((fit(label, 14), "$quiet"), (value, "bold"), (f"  {note}" if note else "", "$quiet"))
+        return Content.assemble((fit(label, 12), "$quiet"), (value, "bold"), (f" {note}" if note else "", "$quiet"))
 
     heldout = outcome.reasons.get("heldout_score", "")
     out: list[Content | str] = [
@@ -209,16 +211,11 @@ def rest_text(outcome: Outcome, run_dir: Path) -> Content:
         row("  default", number(outcome.default_heldout_score)),
     ]
     if outcome.gain is not None:
-        out.append(
-            row(
-                "  gain",
-                number(outcome.gain.value, 3),
-                f"[{number(outcome.gain.low, 3)}, {number(outcome.gain.high, 3)}], P(gain > 0) {outcome.gain.probability:.1%}",
-            )
-        )
+        out.append(row("  gain", number(outcome.gain.value, 3), f"[{number(outcome.gain.low, 3)}, {number(outcome.gain.high, 3)}]"))
+        out.append(row("  P(gain>0)", f"{outcome.gain.probability:.1%}"))
     out += [
         row("Validation", number(outcome.validation_score), "fresh splits" if outcome.shipped else "search"),
-        row("Best searched", number(outcome.best_value)),
+        row("Searched", number(outcome.best_value)),
         "",
         heading("Run"),
         row(
@@ -226,11 +223,7 @@ def rest_text(outcome: Outcome, run_dir: Path) -> Content:
             {"done": "as planned", "nothing_finished": "nothing finished"}.get(outcome.status, outcome.status),
             duration(outcome.seconds),
         ),
-        row(
-            "Trials",
-            f"{outcome.counts.get('completed', 0)} completed",
-            f"{outcome.counts.get('pruned', 0)} pruned, {outcome.counts.get('failed', 0)} failed",
-        ),
+        *(row(name.capitalize(), str(outcome.counts.get(name, 0))) for name in ("completed", "pruned", "failed")),
     ]
     if outcome.findings:
         out += ["", heading("Findings")]

@@ -91,13 +91,23 @@ def watch(owner: MessagePump, walk: Walk, run_dir: Path, stop: threading.Event, 
         stop.wait(period)
 
 
+class FilterLine(Input):
+    """The line that narrows the table."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "To the table", key_display="Enter"),
+        Binding("escape", "screen.clear", "Show all", key_display="Esc"),
+    ]
+
+
 class RunScreen(Page):
     """Progress, the best so far, the trials, one trial, the log and the machine."""
 
     STEP = "Run"
     HELP = (
         "The engine is a process of its own: this screen reads its journal and sends it commands. Detach, close the terminal or lose the "
-        "line, and it goes on; `advisor attach` comes back. In the table the cursor keeps its trial while others come; Home follows the newest."
+        "line, and it goes on; `advisor attach` comes back. In the table the cursor keeps its trial while others come; Home follows the "
+        "newest."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "Pause", key_display="Space"),
@@ -114,7 +124,6 @@ class RunScreen(Page):
         Binding("c", "carry_on", "Go on with a run whose engine is gone", show=False),
         Binding("r", "runs", "Runs; this one goes on", show=False),
         Binding("y", "copy", "Copy the trial", show=False),
-        Binding("tab", "app.focus_next", "Next pane", show=False),
         Binding("escape", "clear", "Clear the filter", show=False),
         Binding("q", "detach", "Quit; the run goes on", show=False),
     ]
@@ -160,7 +169,7 @@ class RunScreen(Page):
             yield TrialView(id="curve")
         with Container(id="table"):
             yield TrialTable("Trials", id="trials")
-        yield Input(placeholder="words a trial must have: failed, a family, #41, learning_rate 0.07 …", id="filter")
+        yield FilterLine(placeholder="words a trial must have: failed, a family, #41, learning_rate 0.07 …", id="filter")
         with Container(id="log-pane"):
             yield Panel("Log", id="log")
         yield Static("", id="gauges", markup=False)
@@ -453,8 +462,8 @@ def _findings_line(state: StudyState, counts: dict[str, int]) -> Content:
         parts.append((f" trial {state.best}", "$quiet"))
     parts += [("   Default ", "$quiet"), number(default)]
     if best is not None and default is not None and state.best != state.default:
-        parts += [("   Better by ", "$quiet"), (number(abs(best - default), 3), "bold")]
-    parts += [("   ", ""), (f"{counts['pruned']} pruned", "$quiet")]
+        parts += [("   Gain ", "$quiet"), (number(abs(best - default), 3), "bold")]
+    parts += ["   ", (f"{counts['pruned']} pruned", "$quiet")]
     if counts["failed"]:
         parts += ["  ", (f"✗ {counts['failed']} failed", "$text-error")]
     return Content.assemble(*parts)
@@ -530,7 +539,7 @@ class TrialView(Widget):
     """The steps of one trial: a line a fold, or a curve over epochs."""
 
     DEFAULT_CSS = """
-    TrialView { height: 1fr; border: round $panel-lighten-2; border-title-color: $quiet; border-title-style: bold;
+    TrialView { height: 1fr; border: round $edge; border-title-color: $quiet; border-title-style: bold;
                 border-subtitle-color: $quiet; padding: 0 1; background: $background; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     FEW = 12

@@ -42,19 +42,21 @@ class StartScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", key_display="Enter"),
         Binding("ctrl+r", "open", "Open", show=False),
-        Binding("tab", "app.focus_next", "Next", key_display="Tab"),
-        Binding("shift+tab", "app.focus_previous", "Back", show=False),
+        Binding("tab", "app.focus_next", "Next pane", key_display="Tab"),
         Binding("slash", "write", "Name data"),
-        Binding("f5", "reload", "Look again"),
+        Binding("f5", "reload", "Look again", key_display="F5"),
+        Binding("f1", "app.help", "Help", key_display="F1"),
+        Binding("question_mark", "app.help", "Help", show=False),
+        Binding("ctrl+q", "app.quit", "Quit", key_display="^q"),
         Binding("escape", "list", "To the list", show=False),
-        Binding("q", "app.quit", "Quit"),
+        Binding("q", "app.quit", "Quit", show=False),
     ]
     DEFAULT_CSS = """
     StartScreen #body { padding: 1 2; height: 1fr; }
     StartScreen.-short #body { padding: 0 1; }
     StartScreen #welcome { height: auto; margin-bottom: 1; }
-    StartScreen Input { border: round $panel-lighten-2; background: $background; border-title-color: $quiet; border-title-style: bold; }
-    StartScreen Input:focus { border: round $accent; border-title-color: $accent; }
+    StartScreen Input { border: round $edge; background: $background; border-title-color: $quiet; border-title-style: bold; }
+    StartScreen Input:focus { border: round $accent; border-title-color: $accent; background-tint: $foreground 0%; }
     StartScreen #fault { height: auto; padding: 0 1; }
     """
 
@@ -73,6 +75,7 @@ class StartScreen(Page):
             )
             source = Input(value=self.advisor.source or "", placeholder="path/to/table.csv or sklearn:NAME", id="source")
             source.border_title = "Data"
+            source.border_subtitle = "Enter opens"
             yield source
             yield Static("", id="fault", markup=False)
             yield RowList("Examples and recent runs", id="choices")
@@ -106,8 +109,8 @@ class StartScreen(Page):
                     f"run {run.path}",
                     Content.assemble(
                         (fit(mark, 14), "bold $accent" if run.is_alive else "$quiet"),
-                        (fit(shown(run.name), 26) + "  ", "bold"),
-                        fit(shown(Path(run.source).name), 18) + "  ",
+                        (fit(shown(run.name), 20) + "  ", "bold"),
+                        fit(shown(Path(run.source).name), 16) + "  ",
                         fit(f"{run.metric} {number(run.best_value)}", 18) + "  ",
                         (age(run.started), "$quiet"),
                     ),
