@@ -222,7 +222,7 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
     first = _family_situation(families[0], facts, validation, situation)
     first = first.with_values(space_facts(candidates[0].space, families[0]))
     workers, threads, first = _envelope(facts, families[0], rulebook, first, notes)
-    budget, first = _budget(facts, candidates[0], validation, workers, rulebook, first, notes)
+    budget, first = _budget(facts, candidates[0], validation, rulebook, first, notes)
     cap = _cap(facts, families[0], rulebook, first)
     first = first.decide(search__trials_at_most=math.inf if cap.value is None else float(cap.value))
     trials = int(first.value("search.trials"))
@@ -435,7 +435,10 @@ def _replace(notes: Notes, name: str, value: Any, because: str) -> None:
 def estimated_seconds(family: Family, data: Dataset, validation: Validation) -> float:
     """Seconds of one fit on a training fold by the family's cost formula, to two significant digits."""
     rows = int(data.rows * (1 - validation.heldout_ratio) * SHARE_OF_TRAINING_ROWS)
-    return round_significant(family.cost.seconds(rows=rows, width=data.width, classes=data.classes))
+    width = data.width
+    if family.preprocessing.category != "onehot":
+        width = min(width, data.feature_columns + 3 * data.date_columns + 20 * data.text_columns)
+    return round_significant(family.cost.seconds(rows=rows, width=width, classes=data.classes))
 
 
 def _family_situation(family: Family, facts: Facts, validation: Validation, situation: Situation) -> Situation:
@@ -494,9 +497,7 @@ def _shortlist(
         chosen = [*chosen[: max(1, most - 1)], linear] if most > 1 else [linear]
     if not chosen:
         raise RulebookError([f"{rule.place}: no family of the shortlist can predict a {task} target"])
-    validation, situation = (
-        _affordable(chosen[0], facts, validation, limit, situation, notes) if len(chosen) == 1 else (validation, situation)
-    )
+    validation, situation = _affordable(chosen[0], facts, validation, limit, situation, notes)
     left_out = [f.name for f in able if f not in chosen]
     notes.ruled("shortlist", [f.name for f in chosen], rule, situation)
     if left_out:
@@ -608,7 +609,7 @@ READ_BYTES_PER_SECOND = 50e6
 
 
 def _budget(
-    facts: Facts, candidate: Candidate, validation: Validation, workers: int, rulebook: Rulebook, situation: Situation, notes: Notes
+    facts: Facts, candidate: Candidate, validation: Validation, rulebook: Rulebook, situation: Situation, notes: Notes
 ) -> tuple[Budget, Situation]:
     seconds = facts.answers.budget_seconds
     parts = {

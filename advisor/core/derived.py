@@ -296,10 +296,12 @@ def gamma_unit(get: Get) -> float:
     return float(f"{1 / max(1, get('data.width')):.3g}")
 
 
-@derived("data.cells", "number", inputs=("data.rows", "data.width"), noun="cells", rises_with=("data.rows", "data.width"))
+@derived(
+    "data.cells", "number", inputs=("data.rows", "data.feature_columns"), noun="cells", rises_with=("data.rows", "data.feature_columns")
+)
 def cells(get: Get) -> float:
-    """Rows × features after encoding."""
-    return float(get("data.rows") * max(1, get("data.width")))
+    """Rows × feature columns."""
+    return float(get("data.rows") * max(1, get("data.feature_columns")))
 
 
 @derived(
@@ -307,11 +309,11 @@ def cells(get: Get) -> float:
     "number",
     inputs=("data.cells", "answers.budget_seconds"),
     noun="cells for each hour of budget",
-    rises_with=("data.rows", "data.width"),
+    rises_with=("data.rows", "data.feature_columns"),
     falls_with=("answers.budget_seconds",),
 )
 def cells_per_hour(get: Get) -> float:
-    """Rows × features over the budget in hours: FLAML's measure of whether folds are affordable."""
+    """Rows × feature columns over the budget in hours: FLAML's measure of whether folds are affordable."""
     return float(get("data.cells") / (get("answers.budget_seconds") / 3600))
 
 
@@ -329,7 +331,7 @@ def spare_rows(get: Get) -> float:
     rises_with=("data.rows",),
 )
 def evaluation_seconds(get: Get) -> float:
-    """Estimated seconds of one evaluation of the default on all splits, k · T. Measurements are left out, so that the pilot cannot change the splits."""
+    """Estimated seconds of one evaluation of the default, k · T; nothing measured, so that the pilot cannot change the splits."""
     return float(get("family.estimated_seconds") * get("validation.splits"))
 
 
@@ -361,7 +363,7 @@ def rows_ratio(get: Get) -> float:
     says=("no cheaper version of a trial can be trusted", "an early epoch can be trusted"),
 )
 def has_trusted_fidelity(get: Get) -> bool:
-    """Trained in at least 9 epochs, so that a rung at a ninth or later exists (rank correlation with the end is 0.6-0.9 from the third epoch of 52 on)."""
+    """Trained in at least 9 epochs, so that a rung at a ninth or later exists (it ranks as the end does from about there)."""
     return bool(get("family.trains_in_steps") and get("family.epochs") >= 9)
 
 

@@ -22,7 +22,7 @@ from advisor.core.plan import (
 )
 from advisor.core.predicates import Verdict
 from advisor.core.rules import Rulebook
-from advisor.core.space import Choice
+from advisor.core.space import Choice, Float, Int
 from advisor.core.spaces import adjusting
 from advisor.core.value import encode, round_significant
 
@@ -34,8 +34,10 @@ CONFIRMED = 6
 """Default and the best five. Source: knowledge A.3 V9."""
 
 
-def recommend(facts: Facts, rulebook: Rulebook) -> Plan:
+def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
     """The plan for `facts` under `rulebook`. Pure: no file, clock, environment or chance is touched.
+
+    Without `flips` the evidence does not tell what would change a field, which takes nine tenths of the time.
 
     Raises: InputError when the target or an answer is missing or wrong; CannotRunError when there is no legal validation,
     or a strategy, family or number of workers asked for cannot be had here; RulebookError when the rules contradict
@@ -49,7 +51,7 @@ def recommend(facts: Facts, rulebook: Rulebook) -> Plan:
     stages = _stages(o, rulebook)
     forecast = _forecast(o, stages)
     _explain_candidates(o, rulebook)
-    _explain_strategy(o, facts, rulebook)
+    _explain_strategy(o, facts, rulebook, flips=flips)
     _explain_rest(o, stages, forecast)
     budget = o.budget
     notes.computed(
@@ -61,7 +63,7 @@ def recommend(facts: Facts, rulebook: Rulebook) -> Plan:
         },
         source="contract: How many trials",
     )
-    evidence = _with_flips(o, rulebook)
+    evidence = _with_flips(o, rulebook) if flips else tuple(notes.evidence)
     return Plan(
         data=o.data.source,
         data_fingerprint=o.data.fingerprint,
@@ -175,10 +177,13 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
     wanted = sum(len(c.starts) for c in o.candidates)
     afforded = _capacity(o, budget.pilot_seconds, splits * sum(c.fit_seconds for c in o.candidates) / len(o.candidates))
     pilot = 1 if strategy is Strategy.DEFAULT and len(o.candidates) == 1 else min(wanted, max(len(o.candidates), afforded))
-    if budget.trials_cap is not None:
-        pilot = max(1, min(pilot, budget.trials_cap))
-    out = [Stage(name="pilot", strategy=Strategy.PORTFOLIO, engine=race.engine, space=(), trials=pilot, seconds=budget.pilot_seconds)]
     trials = max(1, o.trials)
+    if budget.trials_cap is not None:
+        # The cap counts the pilot too; a race may take a third of it where a search follows.
+        share = budget.trials_cap if strategy in (Strategy.DEFAULT, Strategy.PORTFOLIO) else budget.trials_cap // 3
+        pilot = max(1, min(pilot, share))
+        trials = max(1, min(trials, budget.trials_cap - pilot))
+    out = [Stage(name="pilot", strategy=Strategy.PORTFOLIO, engine=race.engine, space=(), trials=pilot, seconds=budget.pilot_seconds)]
     match strategy:
         case Strategy.DEFAULT:
             pass
@@ -218,61 +223,50 @@ def _forecast(o: Outline, stages: tuple[Stage, ...]) -> Forecast:
 
 
 def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
-    """Evidence for every bound, default, start list and fit time; of the planned family by its own path, of the others below the shortlist."""
-    notes = o.notes
+    """Evidence for every bound, default, start list and fit time: the planned family's by its own path, the others' below the shortlist."""
+    notes, freeze = o.notes, o.facts.answers.freeze
     for index, (candidate, family) in enumerate(zip(o.candidates, o.families, strict=True)):
         prefix = "" if index == 0 else f"shortlist.{family.name}."
+        own = f"family:{family.name}"
         rules = {r.adjust.parameter: r for r in adjusting(rulebook, family, o.situation) if r.adjust is not None}
+
+        def told(path: str, value: Any, because: str, source: str, own: str = own) -> None:
+            notes.evidence.append(Evidence(field=path, value=value, rule=own, because=because, facts={}, source=source))
+
         for name, parameter in candidate.space.items():
-            plain: dict[str, Any] = (
-                {"choices": [encode(c) for c in parameter.choices]}
-                if isinstance(parameter, Choice)
-                else {"low": parameter.low, "high": parameter.high, "log": parameter.log}
-            )
-            for part, value in (*plain.items(), ("default", encode(parameter.default))):
+            before = _parts(family.space.parameters[name])
+            for part, value in _parts(parameter).items():
                 path = f"{prefix}space.{name}.{part}"
-                if name in o.facts.answers.freeze:
+                if name in freeze:
                     notes.answered(path, value, "--freeze")
-                elif name in rules and value != encode(
-                    getattr(family.space.parameters[name], part) if part != "choices" else list(family.space.parameters[name].choices)
-                ):  # type: ignore[union-attr]
+                elif name in rules and value != before[part]:
                     notes.ruled(path, value, rules[name], o.situation)
                 else:
-                    because = "Range of published practice for this family." if part != "default" else "The library's default."
-                    notes.evidence.append(
-                        Evidence(field=path, value=value, rule=f"family:{family.name}", because=because, facts={}, source=family.source)
-                    )
+                    because = "The library's default." if part == "default" else "Range of published practice for this family."
+                    told(path, value, because, family.source)
         for name, value in candidate.fixed.items():
-            if name in o.facts.answers.freeze:
-                notes.answered(f"{prefix}fixed.{name}", encode(value), "--freeze")
+            path = f"{prefix}fixed.{name}"
+            if name in freeze:
+                notes.answered(path, encode(value), "--freeze")
             elif name in rules:
-                notes.ruled(f"{prefix}fixed.{name}", encode(value), rules[name], o.situation)
+                notes.ruled(path, encode(value), rules[name], o.situation)
             else:
-                notes.evidence.append(
-                    Evidence(
-                        field=f"{prefix}fixed.{name}",
-                        value=encode(value),
-                        rule=f"family:{family.name}",
-                        because="Not searched.",
-                        facts={},
-                        source=family.source,
-                    )
-                )
-        notes.evidence.append(
-            Evidence(
-                field=f"{prefix}starts",
-                value=len(candidate.starts),
-                rule=f"family:{family.name}",
-                because="The default first, then configurations known to be good, completed by the default and clipped to the space.",
-                facts={},
-                source=family.starts_source or family.source,
-            )
-        )
+                told(path, encode(value), "Not searched.", family.source)
+        because = "The default first, then configurations known to be good, completed by the default and clipped to the space."
+        told(f"{prefix}starts", len(candidate.starts), because, family.starts_source or family.source)
         kind = "measured by the pilot" if candidate.is_measured else "an estimate from rows, features and family; the pilot measures it"
         notes.computed(f"{prefix}fit_seconds", candidate.fit_seconds, f"Seconds of one fit: {kind}.", source=family.cost.source)
 
 
-def _explain_strategy(o: Outline, facts: Facts, rulebook: Rulebook) -> None:
+def _parts(parameter: Float | Int | Choice) -> dict[str, Any]:
+    """What evidence is given for: bounds and scale, or the choices; and the default."""
+    default = encode(parameter.default)
+    if isinstance(parameter, Choice):
+        return {"choices": [encode(c) for c in parameter.choices], "default": default}
+    return {"low": parameter.low, "high": parameter.high, "log": parameter.log, "default": default}
+
+
+def _explain_strategy(o: Outline, facts: Facts, rulebook: Rulebook, *, flips: bool) -> None:
     rule = o.choice.rule
     if rule is None:
         o.notes.answered("strategy", o.choice.strategy, "--strategy")
@@ -281,7 +275,7 @@ def _explain_strategy(o: Outline, facts: Facts, rulebook: Rulebook) -> None:
         entry = rulebook.strategies[o.choice.strategy]
         seen = {p.fact: shown(o.situation.value(p.fact)) for p in conditions(rule, entry)}
         last = o.notes.evidence[-1]
-        o.notes.evidence[-1] = last.model_copy(update={"facts": seen, "flips": strategy_flips(o, facts, rulebook)})
+        o.notes.evidence[-1] = last.model_copy(update={"facts": seen, "flips": strategy_flips(o, facts, rulebook) if flips else ()})
 
 
 def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> None:
@@ -299,10 +293,11 @@ def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> 
             }[stage.name],
             source="contract: How many trials; Honest results; knowledge A.1 GRID",
         )
+    spread = SPREAD_MEASURED if o.candidates[0].is_measured else SPREAD_ESTIMATED
     notes.computed(
         "forecast",
         {"trials": forecast.trials, "seconds_p50": forecast.seconds_p50, "seconds_p90": forecast.seconds_p90},
-        f"Trials times their cost over the workers; P90 takes {SPREAD_MEASURED if o.candidates[0].is_measured else SPREAD_ESTIMATED} times as long, within the budget.",
+        f"Trials times their cost over the workers; P90 takes {spread} times as long, within the budget.",
     )
     for name, value, flag, because in (
         ("validation.group", o.validation.group, "--group", "No group column was named."),
@@ -357,7 +352,7 @@ def _rejected(o: Outline, rulebook: Rulebook) -> tuple[Rejected, ...]:
 def _advice(o: Outline, rulebook: Rulebook) -> tuple[Advice, ...]:
     out = []
     for leak in o.data.leaks:
-        text = f"Column {leak.column} seems to give the target away ({leak.reason}): leave it out with --drop unless it is known before the target."
+        text = f"Column {leak.column} seems to give the target away ({leak.reason}): --drop it unless it is known before the target."
         out.append(Advice(rule="data.leaks", text=text, source="the profile of the data"))
     answers = o.facts.answers
     for flag, wish, seen, what in (

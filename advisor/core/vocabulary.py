@@ -19,6 +19,7 @@ from advisor.core.facts import Answers, Dataset, Hardware, Unknown
 
 Kind = Literal["number", "integer", "flag", "choice", "text"]
 Unit = Literal["", "seconds", "bytes", "ratio"]
+_UNITS: tuple[Unit, ...] = ("seconds", "bytes", "ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ class Fact:
     @property
     def unit(self) -> Unit:
         """The unit that the name ends in."""
-        for unit in ("seconds", "bytes", "ratio"):
+        for unit in _UNITS:
             if self.name.endswith("_" + unit):
-                return typing.cast(Unit, unit)
+                return unit
         return ""
 
     @property
@@ -83,7 +84,7 @@ class Fact:
                 return text
             case "text":
                 if not isinstance(text, str):
-                    raise ValueError(f"{self.name} needs text, got {text!r}")
+                    raise ValueError(f"{self.name} needs text, got {text!r}")  # noqa: TRY004 (a fault of the file)
                 return text
 
     def show(self, value: Any) -> str:
@@ -121,7 +122,7 @@ _QUANTITY = re.compile(r"^\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*
 
 def _number(text: Any, unit: Unit) -> float:
     if isinstance(text, bool) or not isinstance(text, int | float | str):
-        raise ValueError(f"expected a number, got {text!r}")
+        raise ValueError(f"expected a number, got {text!r}")  # noqa: TRY004 (a fault of the file)
     if isinstance(text, int | float):
         if not math.isfinite(text):
             raise ValueError(f"expected a finite number, got {text!r}")

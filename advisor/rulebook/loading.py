@@ -188,11 +188,11 @@ class _Reader:
         try:
             family = Family.model_validate(plain)
         except ValidationError as error:
-            for fault in error.errors():
-                path = ".".join(str(p) for p in fault["loc"] if p != "parameters")
-                hint = f" {nearest(str(fault['loc'][-1]), Family.model_fields)}" if fault["type"] == "extra_forbidden" else ""
+            for wrong in error.errors():
+                path = ".".join(str(p) for p in wrong["loc"] if p != "parameters")
+                hint = f" {nearest(str(wrong['loc'][-1]), Family.model_fields)}" if wrong["type"] == "extra_forbidden" else ""
                 self.faults.append(
-                    f"{place.of(str(fault['loc'][-1]) if fault['loc'] else '')}: family {name!r}: {path}: {fault['msg']}.{hint}"
+                    f"{place.of(str(wrong['loc'][-1]) if wrong['loc'] else '')}: family {name!r}: {path}: {wrong['msg']}.{hint}"
                 )
             return None
         for key in ("source", "starts_source"):
