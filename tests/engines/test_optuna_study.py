@@ -112,6 +112,11 @@ def test_what_was_evaluated_before_is_learnt_and_what_lies_outside_is_noted() ->
     assert found.notes == ["1 of 3 earlier evaluations lie outside the search space; the sampler does not learn from them."]
 
 
+def test_of_parameters_that_do_not_move_in_a_stage_only_the_rest_counts() -> None:
+    found = engine(NUMERIC.restrict(["rate"]), history=[({"rate": 0.5, "share": 0.5, "depth": 3}, completed((0.5, 0.6, 0.7)))])
+    assert [t.params for t in found._study.trials] == [{"rate": 0.5}]
+
+
 def test_the_wilcoxon_pruner_sees_each_folds_own_score() -> None:
     found = engine(NUMERIC, pruner=PRUNERS["wilcoxon"], history=[(NUMERIC.default(), completed((0.3, 0.5, 0.1)))])
     proposal = found.propose()
