@@ -134,6 +134,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     binary = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "wb") as out:
+        os.fchmod(handle, 0o644)
         out.write(binary)
         out.flush()
         os.fsync(out.fileno())

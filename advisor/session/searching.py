@@ -44,7 +44,7 @@ def pilot(walk: Walk) -> None:
     is_over = bool(state.revisions) or any(s.stage != "pilot" for s in state.stages)
     first = Plan.from_mapping(state.first_plan) if state.first_plan else plan
     engine = PortfolioEngine(first.shortlist, direction=plan.direction, splits=plan.validation.splits)
-    soft_end = max(plan.budget.startup_seconds + plan.budget.pilot_seconds, walk.recorder.elapsed())
+    soft_end = walk.recorder.elapsed() + plan.budget.pilot_seconds
     goes_on = walk.drive(
         engine,
         stage=plan.stages[0],
