@@ -26,6 +26,7 @@ _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "davfs"}
     | {f"fuse.{name}" for name in ("sshfs", "s3fs", "gcsfuse", "rclone", "glusterfs", "ceph", "juicefs", "davfs")}
 )
+_NEEDS_WRITING = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _BATCH_SECONDS = 0.1
 """Measured events this close to the last commit wait for the next one: at most that much of a curve is lost, never a trial."""
 
@@ -177,8 +178,8 @@ class Journal:
 def read_events(path: Path | str, after: int = 0) -> list[tuple[int, Event]]:
     """Identity and event of everything on disk with an identity above `after`, in order; the file is closed again.
 
-    Works while the writer lives and after it was killed; a torn record at the end is not seen. A journal on read-only
-    ground is read from a copy where SQLite cannot map its log there.
+    Works while the writer lives and after it was killed; a torn record at the end is not seen. Where SQLite would have to
+    write before it can read (read-only ground, a writer killed while it made the file), a copy is read.
 
     Raises: RunNotFoundError when there is no file; InputError when it is no journal or holds an unknown event.
     """
@@ -188,9 +189,7 @@ def read_events(path: Path | str, after: int = 0) -> list[tuple[int, Event]]:
     try:
         rows = _fetch(f"{path.as_uri()}?mode=ro", after)
     except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return []
-        if os.access(path.parent, os.W_OK):
+        if _code(error) not in _NEEDS_WRITING:
             raise _refusal(error, path) from error
         rows = _fetch_copy(path, after)
     except sqlite3.Error as error:
@@ -249,6 +248,10 @@ def _fetch(uri: str, after: int) -> list[tuple[int, str]]:
     connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
     try:
         return connection.execute("SELECT id, body FROM events WHERE id > ? ORDER BY id", (after,)).fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return []  # the writer has not come that far
+        raise
     finally:
         connection.close()
 
@@ -256,7 +259,7 @@ def _fetch(uri: str, after: int) -> list[tuple[int, str]]:
 def _fetch_copy(path: Path, after: int) -> list[tuple[int, str]]:
     with tempfile.TemporaryDirectory(prefix="advisor-journal-") as folder:
         copy = Path(folder) / path.name
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-wal", "-journal"):
             source = path.with_name(path.name + suffix)
             if source.exists():
                 shutil.copyfile(source, copy.with_name(copy.name + suffix))
@@ -268,13 +271,16 @@ def _fetch_copy(path: Path, after: int) -> list[tuple[int, str]]:
 
 def _is_passing(error: sqlite3.Error) -> bool:
     """True for an error that goes away once there is room: SQLITE_FULL, SQLITE_IOERR, SQLITE_BUSY."""
-    code = getattr(error, "sqlite_errorcode", 0) or 0
-    return (code & 0xFF) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
+    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code."""
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
 
 
 def _refusal(error: sqlite3.Error, path: Path) -> CannotRunError | InputError:
-    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+    if _code(error) in _NEEDS_WRITING:
         return _read_only(path.parent)
     if isinstance(error, sqlite3.OperationalError):
         return CannotRunError(f"the journal cannot be used: {error}", where=str(path), cure="See that the disk is sound, then try again.")

@@ -317,7 +317,7 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="no str
 
 
 @needs_strace
-@pytest.mark.parametrize(("call", "when"), [("pwrite64", 2), ("pwrite64", 9), ("fdatasync", 3)])
+@pytest.mark.parametrize(("call", "when"), [("pwrite64", 9), ("fdatasync", 4), ("fdatasync", 8)])
 def test_a_writer_killed_inside_a_system_call_keeps_its_word(tmp_path: Path, call: str, when: int) -> None:
     killed_at(call, when, tmp_path / "run")
 
