@@ -44,12 +44,15 @@ def explain(
             answer["what_if"] = different
         door.result_json(json.dumps(answer, indent=2, ensure_ascii=False))
         return
-    from advisor.report.text import evidence_text, rejected_text
+    from advisor.core.explain import why, why_not
 
-    blocks = [evidence_text(told), rejected_text(rejected)]
+    blocks = [why(plan, field) for field in (fields if not everything else dict.fromkeys(e.field for e in told))]
+    blocks += [why_not(plan, name) for name in (strategies if not everything else [r.strategy for r in rejected])]
     if different is not None:
-        blocks.append("\n".join(different) or "The plan stays as it is.")
-    door.result("\n\n".join(block for block in blocks if block))
+        blocks.append("\n".join(different))
+    from advisor.report.text import folded
+
+    door.result(folded("\n\n".join(blocks)))
 
 
 def _plan_of(door: Door, subject: str, runs: Path) -> tuple[Plan, Facts | None]:

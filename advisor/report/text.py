@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from advisor.core.facts import ColumnKind, Dataset, Facts, Hardware, Unknown
 from advisor.core.metrics import METRICS
-from advisor.core.plan import Evidence, Plan, Rejected, Strategy
+from advisor.core.plan import Evidence, Plan, Strategy
 from advisor.core.space import Choice, Config, Float, Int
-from advisor.core.vocabulary import show_number
+from advisor.core.vocabulary import show_number, vocabulary
 from advisor.report.wording import between, duration, number, setting, shown
 
 if TYPE_CHECKING:
@@ -247,28 +247,19 @@ def evidence_lines(evidence: Evidence) -> list[str]:
     lines = _wrap(f"{evidence.field} = {setting(evidence.value)}: {evidence.because}", hang=2)
     lines += _wrap(f"rule {evidence.rule}" + (f"; source: {evidence.source}" if evidence.source else ""), indent=2, hang=2)
     for flip in evidence.flips[:2]:
-        lines += _wrap(f"becomes {flip.then} when {flip.fact} goes from {setting(flip.now)} to {setting(flip.becomes)}", indent=2, hang=2)
+        about = vocabulary().get(flip.fact)
+        now, becomes = (about.show(v) if about is not None else setting(v) for v in (flip.now, flip.becomes))
+        lines += _wrap(f"would be {flip.then} if {flip.fact} were {becomes} (now {now})", indent=2, hang=2)
     return lines
 
 
-def evidence_text(evidence: Sequence[Evidence]) -> str:
-    """Every reason given, with the facts it looked at."""
+def folded(text: str) -> str:
+    """`text` with every line that is too wide broken below its own indent."""
     lines = []
-    for one in evidence:
-        lines += evidence_lines(one)
-        looked_at = ", ".join(f"{name} = {_looked_at(value)}" for name, value in one.facts.items())
-        if looked_at:
-            lines += _wrap(f"looked at {looked_at}", indent=2, hang=2)
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [""]
     return "\n".join(lines)
-
-
-def _looked_at(value: Any) -> str:
-    return "unknown" if isinstance(value, dict) and value.get("unknown") else setting(value)
-
-
-def rejected_text(rejected: Sequence[Rejected]) -> str:
-    """Every strategy given that was not chosen, with the rule that came nearest and what failed."""
-    return "\n".join(line for r in rejected for line in _wrap(f"not {r.strategy}: {'; '.join(r.failed)} (rule {r.rule})", hang=2))
 
 
 def _why_not_lines(plan: Plan) -> list[str]:

@@ -47,7 +47,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if size >= 1e7 or size < 1e-4:
         return f"{value:.{max(digits - 2, 1)}g}"
     whole = math.floor(math.log10(size)) + 1
-    return f"{value:.{max(digits - max(whole, 0), 0)}f}"
+    return f"{value:.{max(digits - whole, 0)}f}"
 
 
 def setting(value: Any) -> str:
@@ -80,11 +80,13 @@ def configuration(config: dict[str, Any]) -> str:
 def duration(seconds: float | None) -> str:
     """A span of time for people.
 
-    >>> duration(0.4), duration(48), duration(600), duration(5400), duration(None)
-    ('0.4 s', '48 s', '10 min', '1 h 30 min', '–')
+    >>> duration(0.012), duration(0.4), duration(48), duration(600), duration(5400), duration(None)
+    ('12 ms', '0.4 s', '48 s', '10 min', '1 h 30 min', '–')
     """
     if seconds is None or not math.isfinite(seconds):
         return "–"
+    if 0 < seconds < 0.1:
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < 100:
