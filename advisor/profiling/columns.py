@@ -91,7 +91,8 @@ def typed(raw: pl.Series, column: Column) -> pl.Series:
 def numbers_of(raw: pl.Series, spellings: tuple[str, ...] = ()) -> pl.Series:
     """`raw` as Float64; null where it is missing or no finite number."""
     if raw.dtype == pl.String:
-        return as_numbers(_stripped(raw, spellings))
+        numbers = as_numbers(raw)
+        return numbers if numbers.null_count() == raw.null_count() else as_numbers(_stripped(raw, spellings))
     numbers = raw.cast(pl.Float64, strict=False)
     return pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series().alias(raw.name)
 
@@ -146,18 +147,21 @@ def _dates_of(raw: pl.Series, column: Column) -> pl.Series:
 
 def _describe_strings(name: str, raw: pl.Series) -> Column:
     values = raw.str.strip_chars()
-    missing = is_missing(values)
-    here = values.filter(~missing)
-    found = _spellings(values.filter(missing))
-    if here.is_empty():
+    numbers = as_numbers(values)
+    odd = values.filter(numbers.is_null() & values.is_not_null())
+    is_blank = is_missing(odd)
+    found = _spellings(odd.filter(is_blank))
+    strays = odd.filter(~is_blank)
+    known = len(numbers) - numbers.null_count()
+    if known + len(strays) == 0:
         return Column(name=name, kind=ColumnKind.CONSTANT, missing_ratio=1.0, null_spellings=found, note="every value is missing")
-    numbers = as_numbers(here)
-    strays = here.filter(numbers.is_null())
-    if _are_strays(strays, here):
-        if _are_codes(here, strays, name):
-            return _describe_labels(name, here, len(raw), found)
-        full = pl.select(pl.when(~missing).then(as_numbers(values))).to_series()
-        return _describe_numbers(name, full, full.null_count(), found + _spellings(strays))
+    if (
+        known
+        and _are_strays(strays, known + len(strays))
+        and not (strays.is_empty() and _are_codes(values.filter(numbers.is_not_null()), name))
+    ):
+        return _describe_numbers(name, numbers, numbers.null_count(), found + _spellings(strays))
+    here = values.filter(~is_missing(values))
     folded = here.str.to_lowercase()
     soft = folded.is_in(sorted(SOFT_NULLS))
     written, is_ambiguous = date_format(here.filter(~soft), named_like_time=speaks_of_time(name))
@@ -246,30 +250,22 @@ def _single(distinct: int, missing: int, rows: int) -> ColumnKind:
     return ColumnKind.CATEGORY if distinct == 1 and 0.005 <= missing / max(rows, 1) <= 0.995 else ColumnKind.CONSTANT
 
 
-def _are_strays(strays: pl.Series, here: pl.Series) -> bool:
+def _are_strays(strays: pl.Series, total: int) -> bool:
     """True when the few values that are no numbers must be missing ones: one to three spellings, all rare or all known ones."""
     if strays.is_empty():
         return True
     spellings = strays.unique()
-    if len(strays) == len(here):
-        return False
     if bool(spellings.str.to_lowercase().is_in(sorted(SOFT_NULLS)).all()):
-        return len(strays) < 0.9 * len(here)
-    return len(spellings) <= 3 and len(strays) <= STRAY_SHARE * len(here)
+        return len(strays) < 0.9 * total
+    return len(spellings) <= 3 and len(strays) <= STRAY_SHARE * total
 
 
-def _are_codes(here: pl.Series, strays: pl.Series, name: str) -> bool:
+def _are_codes(here: pl.Series, name: str) -> bool:
     """True for digits that are no quantity: all of one length, and some begin with 0."""
-    if len(strays):
+    lengths = here.str.len_bytes()
+    if lengths[0] < 2 or lengths.min() != lengths.max() or speaks_of_time(name):
         return False
-    lengths = here.str.len_chars()
-    return (
-        bool((lengths == lengths[0]).all())
-        and lengths[0] > 1
-        and bool(here.str.contains(r"^0\d+$").any())
-        and bool(here.str.contains(r"^\d+$").all())
-        and not speaks_of_time(name)
-    )
+    return bool(here.str.contains(r"^0\d+$").any()) and bool(here.str.contains(r"^\d+$").all())
 
 
 def _is_identity(name: str, here: pl.Series, distinct: int, low: float, high: float) -> bool:

@@ -47,6 +47,8 @@ class Layout:
     """False when quotation marks are ordinary characters here."""
     encoding: str = "utf-8"
     """Of the original bytes."""
+    is_in_blanks: bool = False
+    """True when runs of blanks separate the columns; the text is rewritten with tabs before it is parsed."""
     has_line_breaks_in_cells: bool = False
     """True when a quoted cell of the beginning spans lines, so that a line break does not end a row."""
     warnings: tuple[str, ...] = ()
@@ -143,19 +145,19 @@ def sniff(text: bytes, shown: str, *, encoding: str = "utf-8") -> tuple[Layout, 
         if not line.startswith(b"#") or skipped >= 200:
             break
         skipped += 1
-    start = _line_start(text, skipped)
-    sample = _whole_lines(text[start : start + SNIFFED_BYTES], len(text) - start > SNIFFED_BYTES).decode("utf-8", errors="replace")
+    start = line_start(text, skipped)
+    sample = _beginning(text, start).decode("utf-8", errors="replace")
     if not sample.strip():
         raise InputError(f"{shown} has no rows", where="only comments", cure="Name a file with a header and rows.")
-    is_quoted = True
+    is_quoted, is_in_blanks = True, False
     try:
         separator, rows = _separated(sample)
     except csv.Error:
         is_quoted = False
         separator, rows = _separated(sample, quoting=csv.QUOTE_NONE)
     if max(len(r) for r in rows) == 1 and _is_in_blanks(sample):
-        text = b"\n".join(b"\t".join(line.split()) for line in text[start:].split(b"\n"))
-        skipped, separator = 0, "\t"
+        text = respaced(text[start:])
+        skipped, separator, is_in_blanks = 0, "\t", True
         sample = text[:SNIFFED_BYTES].decode("utf-8", errors="replace")
         _, rows = _separated(sample, only="\t")
     first = [c.strip() for c in rows[0]]
@@ -181,6 +183,7 @@ def sniff(text: bytes, shown: str, *, encoding: str = "utf-8") -> tuple[Layout, 
         skipped_lines=skipped,
         is_quoted=is_quoted,
         encoding=encoding,
+        is_in_blanks=is_in_blanks,
         has_line_breaks_in_cells=any("\n" in cell for r in rows for cell in r),
         warnings=tuple(warnings),
     )
@@ -244,15 +247,15 @@ def with_decimal_points(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     return frame.with_columns(changed) if changed else frame
 
 
-def check_rows(text: bytes, layout: Layout, shown: str) -> None:
-    """Nothing when every row has as many fields as the header.
+def check_rows(text: bytes, layout: Layout, shown: str, *, before: int = 0) -> None:
+    """Nothing when every row has as many fields as the header; `before` lines precede the text.
 
     Raises: InputError naming the first line that has not.
     """
     width = len(layout.names)
-    start = _line_start(text, layout.skipped_lines)
+    start = line_start(text, layout.skipped_lines)
     if layout.is_quoted and b'"' in text:
-        _check_quoted(text[start:], layout, shown, layout.skipped_lines)
+        _check_quoted(text[start:], layout, shown, layout.skipped_lines + before)
         return
     symbols = np.frombuffer(text, dtype=np.uint8)[start:]
     ends = np.flatnonzero(symbols == 0x0A)
@@ -266,10 +269,10 @@ def check_rows(text: bytes, layout: Layout, shown: str) -> None:
         is_wrong[0] = False
     if width > 1 and is_wrong.any():
         at = int(np.argmax(is_wrong))
-        _ragged(shown, at + 1 + layout.skipped_lines, int(fields[at]), width, int(is_wrong.sum()))
+        _ragged(shown, at + 1 + layout.skipped_lines + before, int(fields[at]), width, int(is_wrong.sum()))
     if width == 1 and (fields > 1).any():
         at = int(np.argmax(fields > 1))
-        _ragged(shown, at + 1 + layout.skipped_lines, int(fields[at]), width, int((fields > 1).sum()))
+        _ragged(shown, at + 1 + layout.skipped_lines + before, int(fields[at]), width, int((fields > 1).sum()))
 
 
 def _check_quoted(text: bytes, layout: Layout, shown: str, before: int) -> None:
@@ -322,6 +325,11 @@ def _separated(sample: str, *, only: str | None = None, quoting: Literal[0, 3] =
             best = (round(evenness, 1), width)
             chosen = (separator, rows)
     return chosen
+
+
+def respaced(text: bytes) -> bytes:
+    """`text` with one tab for every run of blanks inside its lines."""
+    return b"\n".join(b"\t".join(line.split()) for line in text.split(b"\n"))
 
 
 def _is_in_blanks(sample: str) -> bool:
@@ -382,11 +390,19 @@ def _names(first: list[str], shown: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _whole_lines(piece: bytes, is_cut: bool) -> bytes:
-    return piece[: piece.rfind(b"\n") + 1] or piece if is_cut else piece
+def whole_lines(piece: bytes) -> bytes:
+    """`piece` without its last, incomplete line; all of it when it holds no line break."""
+    return piece[: piece.rfind(b"\n") + 1] or piece
 
 
-def _line_start(text: bytes, lines: int) -> int:
+def _beginning(text: bytes, start: int) -> bytes:
+    end = max(start + SNIFFED_BYTES, text.find(b"\n", start) + 1)
+    piece = text[start:end]
+    return whole_lines(piece) if len(text) > end else piece
+
+
+def line_start(text: bytes, lines: int) -> int:
+    """Where line number `lines`, counted from 0, begins."""
     place = 0
     for _ in range(lines):
         place = text.find(b"\n", place) + 1

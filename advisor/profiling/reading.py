@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,8 +183,6 @@ def _from_file(path: Path) -> Table:
                 content = compressed.content(expanded, shown)
                 frame, warnings = delimited.read(content, shown)
                 digest = hashlib.sha256(content).hexdigest()[:32]
-                del content
-                gc.collect()
                 return Table(shown=shown, frame=_checked(frame, shown), fingerprint=digest, warnings=warnings)
     except (pl.exceptions.PolarsError, OSError, ValueError, OverflowError) as error:
         raise InputError(

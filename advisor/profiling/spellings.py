@@ -68,13 +68,16 @@ COMPACT_FORMATS = ("%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%d%H%M")
 
 def is_missing(values: pl.Series, spellings: tuple[str, ...] = (), *, is_target: bool = False) -> pl.Series:
     """A boolean series, true where the stripped string is a missing value or one of `spellings`."""
-    folded = values.str.to_lowercase()
-    found = values.is_null() | folded.is_in(sorted(FIRM_NULLS)).fill_null(False)
+    # Values repeat, so only the different ones are looked at.
+    seen = values.unique()
+    folded = seen.str.to_lowercase()
+    means_nothing = folded.is_in(sorted(FIRM_NULLS))
     if not is_target:
-        found |= values.is_in(sorted(EXACT_NULLS)).fill_null(False)
+        means_nothing |= seen.is_in(sorted(EXACT_NULLS))
     if spellings:
-        found |= values.is_in(list(spellings)).fill_null(False)
-    return found
+        means_nothing |= seen.is_in(list(spellings))
+    found = seen.filter(means_nothing.fill_null(False))
+    return values.is_null() | values.is_in(found).fill_null(False) if len(found) else values.is_null()
 
 
 def as_numbers(values: pl.Series) -> pl.Series:
@@ -84,9 +87,12 @@ def as_numbers(values: pl.Series) -> pl.Series:
     """
     plain = values.cast(pl.Float64, strict=False)
     if plain.null_count() > values.null_count():
-        dressed = values.str.contains(_GROUPED) | values.str.contains(_DRESSED)
-        stripped = pl.select(pl.when(dressed & plain.is_null()).then(values.str.replace_all(r"[$€£¥%,\s]", ""))).to_series()
-        plain = pl.select(pl.coalesce(plain, stripped.cast(pl.Float64, strict=False))).to_series()
+        odd = values.filter(plain.is_null() & values.is_not_null()).unique()
+        dressed = odd.filter(odd.str.contains(_GROUPED) | odd.str.contains(_DRESSED))
+        if len(dressed):
+            numbers = dressed.str.replace_all(r"[$€£¥%,\s]", "").cast(pl.Float64, strict=False)
+            undressed = values.replace_strict(dressed, numbers, default=None, return_dtype=pl.Float64)
+            plain = pl.select(pl.coalesce(plain, undressed)).to_series()
     finite = pl.select(pl.when(plain.is_finite()).then(plain)).to_series()
     return finite.alias(values.name)
 
