@@ -103,11 +103,15 @@ class _Worker:
     """Why it is being killed: category, cause, cure."""
     kill_at: float = float("inf")
     is_leaving: bool = False
+    """It has said its last word."""
+    closed_at: float | None = None
+    """When its end of the pipe was closed: it is ending, or the objective closed files that are not its own."""
     ooms: int = 0
 
     @property
     def is_idle(self) -> bool:
-        return self.trial is None and self.saves is None and self.ending is None and not self.is_leaving
+        is_free = self.trial is None and self.saves is None
+        return is_free and self.ending is None and not self.is_leaving and self.closed_at is None
 
 
 class WorkerPool:
@@ -360,7 +364,8 @@ class WorkerPool:
         return Died(worker.trial, category, cause, cure, detail, seconds)
 
     def _forget(self, worker: _Worker) -> None:
-        self._selector.unregister(worker.reports)
+        if worker.closed_at is None:
+            self._selector.unregister(worker.reports)
         if worker.handle is not None:
             self._selector.unregister(worker.handle)
             os.close(worker.handle)
@@ -393,13 +398,14 @@ class WorkerPool:
 
     def _read(self, worker: _Worker) -> list[Report]:
         reports: list[Report] = []
-        while True:
+        while worker.closed_at is None:
             try:
                 piece = os.read(worker.reports, 1 << 20)
             except BlockingIOError:
                 break
             if not piece:
-                break
+                worker.closed_at = self._clock()
+                self._selector.unregister(worker.reports)
             worker.inbox += piece
         try:
             found = unframe(worker.inbox)
@@ -430,6 +436,8 @@ class WorkerPool:
                 took = f"{worker.limit_seconds:.3g} s"
                 cure = "Raise the budget or bound the slow hyperparameters."
                 self._end(worker, "timeout", f"the trial took longer than its {took}", cure)
+            if worker.closed_at is not None and now - worker.closed_at >= _GRACE_SECONDS:
+                self._end(worker, "error", "the objective closed the worker's pipe", "Close only files that the objective opened.")
             if now >= worker.kill_at and worker.process.poll() is None:
                 signal_group(worker.process.pid, signal.SIGKILL)
 
@@ -448,7 +456,7 @@ class WorkerPool:
                 wait = min(wait, worker.began + worker.limit_seconds - now)
             if worker.ending is not None:
                 wait = min(wait, worker.kill_at - now if now < worker.kill_at else _LOOK_SECONDS)
-            if worker.handle is None or worker.outbox:
+            if worker.handle is None or worker.outbox or worker.closed_at is not None:
                 wait = min(wait, _LOOK_SECONDS)
         return max(0.0, wait)
 

@@ -69,6 +69,13 @@ def misbehave(config: dict[str, Any]) -> Any:
         case "fork":
             if os.fork() == 0:
                 return 1.0  # the child comes back through the worker's frames
+        case "close":
+            os.closerange(3, 64)
+            time.sleep(60)
+        case "group":
+            os.killpg(0, signal.SIGKILL)
+        case "halt":
+            os.kill(os.getpid(), signal.SIGSTOP)
         case "good":
             pass
         case other:

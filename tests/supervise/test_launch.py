@@ -128,6 +128,20 @@ def test_of_many_engines_that_race_exactly_one_gets_the_run(tmp_path: Path) -> N
     assert sorted(said) == [b"held\n"] + [b"refused\n"] * 5
 
 
+@pytest.mark.slow
+def test_a_stale_lock_is_taken_over_a_hundred_times(tmp_path: Path) -> None:
+    code = "from advisor.supervise.lock import RunLock\nRunLock(folder).acquire(); print('held', flush=True); time.sleep(60)"
+    for _ in range(100):
+        engine = subprocess.Popen([sys.executable, *program(code), str(tmp_path)], stdout=subprocess.PIPE)
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == b"held\n"
+        engine.kill()
+        engine.wait()
+        began = time.monotonic()
+        with RunLock(tmp_path):
+            assert time.monotonic() - began < 1
+
+
 def test_a_folder_that_is_absent_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(CannotRunError):
         RunLock(tmp_path / "nowhere").acquire()

@@ -148,7 +148,7 @@ def test_the_deadline_kills_what_runs_and_says_so(pool: WorkerPool) -> None:
     began = time.monotonic()
     end = run.drive(engine, pool, "sleeper", seconds=0.8)
     assert end == DriveEnd("deadline", 2)
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - began < 0.8 + 2.0  # the trials sleep a minute
     assert [e.category for e in run.of(TrialFailed)] == ["deadline", "deadline"]
     assert run.state.running == ()
     assert {r.status for r in engine.told.values()} == {"failed"}
@@ -259,7 +259,7 @@ def test_stop_leaves_what_runs_interrupted(tmp_path: Path, pool: WorkerPool) -> 
 
     began = time.monotonic()
     assert run.drive(ListEngine([{"seconds": 60.0}] * 3), pool, "sleeper", emit=emit).reason == "stopped"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # the trials sleep a minute
     assert [e.trial for e in run.of(TrialInterrupted)] == [0, 1]
     assert run.state.counts()["failed"] == 0
 

@@ -164,6 +164,55 @@ def test_each_way_of_leaving_the_process_fails_one_trial_and_names_it(make: Make
     assert "KeyboardInterrupt" in said["interrupt"].cause
 
 
+@pytest.mark.parametrize(
+    ("how", "category", "cause"), [("close", "error", "pipe"), ("group", "signal", "SIGKILL"), ("halt", "timeout", "longer")]
+)
+def test_a_trial_that_cuts_the_branch_it_sits_on_ends_too(make: Make, how: str, category: str, cause: str) -> None:
+    pool = make()
+    pool.register("misbehave", objectives.misbehave)
+    run(pool, 0, "misbehave", {"how": "good"})
+    began = time.monotonic()
+    report = died(run(pool, 1, "misbehave", {"how": how}, limit_seconds=0.5 if how == "halt" else 30))
+    assert time.monotonic() - began < 10
+    assert report.category == category
+    assert cause in report.cause
+    (good,) = run(pool, 2, "misbehave", {"how": "good"})
+    assert isinstance(good, Ended)
+
+
+@pytest.mark.slow
+def test_fifty_of_each_crash_among_good_trials_lose_none_of_the_good(make: Make) -> None:
+    pool = make(2)
+    pool.register("misbehave", objectives.misbehave)
+    for number in range(50):
+        for how in ("segv", "leave", "system_exit"):
+            assert died(run(pool, 10 * number, "misbehave", {"how": how})).category == "signal"
+        (good,) = run(pool, 10 * number + 9, "misbehave", {"how": "good"})
+        assert isinstance(good, Ended)
+
+
+@pytest.mark.slow
+def test_five_hundred_trials_that_leak_do_not_grow_the_engine(make: Make) -> None:
+    import psutil
+
+    hoard: list[bytes] = []
+
+    def leak(config: dict[str, Any]) -> float:
+        hoard.append(b"x" * 5_000_000)
+        return 1.0
+
+    pool = make(memory_bytes=1 << 30)
+    pool.register("leak", leak)
+    run(pool, 0, "leak", {})
+    before = psutil.Process().memory_info().rss
+    ends = [run(pool, number, "leak", {})[-1] for number in range(1, 501)]
+    assert psutil.Process().memory_info().rss - before < 50_000_000
+    # 5 MB a trial against 1 GiB: the worker runs out of memory about every 200 trials, is replaced, and the next is fine.
+    dead = [e for e in ends if isinstance(e, Died)]
+    assert 1 <= len(dead) <= 4
+    assert {d.category for d in dead} == {"memory"}
+
+
 def test_an_exception_is_one_line_of_cause_and_its_trace_is_detail(make: Make) -> None:
     pool = make()
     pool.register("misbehave", objectives.misbehave)
@@ -206,7 +255,7 @@ def test_a_trial_that_ignores_term_is_killed_with_its_children_wherever_they_hid
     began = time.monotonic()
     report = died(wait(pool))
     assert report.category == "timeout"
-    assert time.monotonic() - began < 1.5 + 1.0 + 1.5  # limit, grace, scan on a busy machine
+    assert time.monotonic() - began < 1.5 + 10  # limit and the overrun that is allowed
     assert [is_gone(int(pid)) for pid in pids.read_text().split()] == [True, True, True]
 
 
