@@ -51,6 +51,7 @@ class Plot(Widget):
         self._x_label = x_label
         self._curve = Curve()
         self._note = ""
+        self._drawn: tuple[Curve, int, int, Content] | None = None
 
     def draw(self, curve: Curve, *, note: str = "") -> None:
         """Shows `curve`; `note` stands where there is nothing to draw yet."""
@@ -63,7 +64,9 @@ class Plot(Widget):
         curve = self._curve
         if not (curve.points or curve.steps or curve.line) or width < self.AXIS + 4 or height < 3:
             return Content.styled(self._note, "$quiet")
-        return draw(curve, width, height, axis=self.AXIS, x_label=self._x_label)
+        if self._drawn is None or self._drawn[:3] != (curve, width, height):
+            self._drawn = (curve, width, height, draw(curve, width, height, axis=self.AXIS, x_label=self._x_label))
+        return self._drawn[3]
 
 
 def value_range(curve: Curve) -> tuple[float, float]:
@@ -100,8 +103,8 @@ def draw(curve: Curve, width: int, height: int, *, axis: int, x_label: str) -> C
     def dot(name: str, x: int, y: int) -> None:
         grids[name][y // 4][x // 2] |= _DOTS[x % 2][y % 4]
 
-    for x, y in curve.points:
-        dot("point", column(x), row(y))
+    for x, y in {(column(x), row(y)) for x, y in curve.points}:
+        dot("point", x, y)
     if curve.level is not None:
         for x_dot in range(across):
             if x_dot % 6 < 3:

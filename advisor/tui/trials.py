@@ -155,11 +155,14 @@ class TrialTable(ScrollView, can_focus=True):
         kept = [t for t in self._trials.values() if not words or matches(t, words)]
         self._order = [t.number for t in sorted(kept, key=self._rank)]
         self._places = {n: i for i, n in enumerate(self._order)}
-        self.virtual_size = Size(WIDTH, len(self._order) + 1)
+        if self.virtual_size.height != len(self._order) + 1:
+            self.virtual_size = Size(WIDTH, len(self._order) + 1)
         total = len(self._trials)
         count = f"{total}" if len(self._order) == total else f"{len(self._order)} of {total}"
-        self.border_title = f"{self._title} · {count}"
-        self.border_subtitle = f"sorted: {self.sort}" + (f" · filter: {shown(self.filter, longest=30)}" if self.filter else "")
+        title = f"{self._title} · {count}"
+        subtitle = f"sorted: {self.sort}" + (f" · filter: {shown(self.filter, longest=30)}" if self.filter else "")
+        if (self.border_title, self.border_subtitle) != (title, subtitle):
+            self.border_title, self.border_subtitle = title, subtitle
         if self._held is not None and self._held in self._places and seen_at is not None:
             self.scroll_to(y=max(0, self._places[self._held] - seen_at), animate=False, force=True)
         self.refresh()

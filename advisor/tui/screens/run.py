@@ -160,7 +160,7 @@ class RunScreen(Page):
         """The command that the engine has not acknowledged yet."""
         self._stop = threading.Event()
         self._was_alive = False
-        self._failed = False
+        self._log_extent: tuple[int, ...] = ()
 
     def body(self) -> Iterable[Widget]:
         yield Static("", id="summary", markup=False)
@@ -366,7 +366,8 @@ class RunScreen(Page):
     def _draw_summary(self) -> None:
         width = max(40, self.size.width - 4)
         self.query_one("#summary", Static).update(
-            summary(self.state, elapsed=self._elapsed, is_alive=self.is_alive, asked=self.asked, was_alive=self._was_alive, width=width)
+            summary(self.state, elapsed=self._elapsed, is_alive=self.is_alive, asked=self.asked, was_alive=self._was_alive, width=width),
+            layout=False,
         )
 
     def _draw_gauges(self, gauges: Gauges) -> None:
@@ -376,7 +377,7 @@ class RunScreen(Page):
             f"RAM {bar(share, 8)} {gauges.memory_used_bytes / 2**30:.1f} / {gibibytes(gauges.memory_total_bytes)}   "
             "journal safe: you may quit"
         )
-        self.query_one("#gauges", Static).update(Content(text))
+        self.query_one("#gauges", Static).update(Content(text), layout=False)
 
     def _draw_trials(self) -> None:
         steps = splits_of(self.state)
@@ -397,6 +398,15 @@ class RunScreen(Page):
         plot.draw(best_curve(self.state), note="The first finished trial appears here.")
 
     def _draw_log(self) -> None:
+        state = self.state
+        extent = (
+            *(len(part) for part in (state.stages, state.revisions, state.notes, state.commands)),
+            state.counts()["failed"],
+            state.confirmed is not None,
+        )
+        if extent == self._log_extent:
+            return
+        self._log_extent = extent
         panel = self.query_one("#log", Panel)
         at_end = panel.max_scroll_y - panel.scroll_y <= 1
         panel.show(lines(log_of(self.state)))
