@@ -48,12 +48,13 @@ class FinalFit:
         overrides: Mapping[str, Any] | None = None,
         seed: int = 0,
         threads: int = 1,
+        device: str = "cpu",
     ) -> None:
         self.prepared, self.family, self.rows = prepared, family, rows
         self.predictions = predictions
         self.overrides = dict(family.refit if overrides is None and rows == "all" else overrides or {})
         self.metric: Metric = metric_named(prepared.metric, prepared.task)
-        self.seed, self.threads = seed, threads
+        self.seed, self.threads, self.device = seed, threads, device
         self.last_fit_seconds = 0.0
         """Seconds of the fit and score."""
         self.last_scores: tuple[float, ...] = ()
@@ -84,6 +85,7 @@ class FinalFit:
             classes=len(self.prepared.classes),
             needs=self.metric.needs,
             overrides=self.overrides,
+            device=self.device,
         )
         weights = {} if data.weight is None or not self.family.supports_weights else {"model__sample_weight": data.weight[learned]}
         with threadpool_limits(self.threads), warnings.catch_warnings():

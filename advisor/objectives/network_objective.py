@@ -38,16 +38,6 @@ class NetworkObjective(TableObjective):
     After the last epoch `last_scores` are the fold scores, equal to those of `cross_val_score` with the same pipeline.
     """
 
-    def __init__(self, *, device: str = "cpu", **rest: Any) -> None:
-        super().__init__(**rest)
-        self.device = device
-
-    def pipeline(self, config: Config) -> Pipeline:
-        """The unfitted pipeline of `config`, its network on the device of this objective."""
-        pipeline = super().pipeline(config)
-        pipeline.set_params(model__device=self.device)
-        return pipeline
-
     def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:
         """One measurement an epoch; the first after `checkpoint` when there is one.
 

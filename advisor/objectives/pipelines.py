@@ -303,17 +303,19 @@ def build(
     classes: int = 2,
     needs: Needs = "probability",
     overrides: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> Pipeline:
     """An unfitted pipeline of two steps: ``columns`` (the preprocessing) and ``model`` (the estimator).
 
     `overrides` wins over `config`, which wins over the family's fixed arguments. With `needs` probability, a classifier
-    that has only margins is calibrated. `classes` is the number of classes of the whole table.
+    that has only margins is calibrated. `classes` is the number of classes of the whole table;
+    `device` is where a network is trained, other families ignore it.
 
     Raises: CannotRunError when the family cannot do the task, its library is absent or no column can be used;
     InputError when the configuration names an argument that the estimator does not have.
     """
     preprocessing, category_columns = preprocess(family, columns, task, config, seed=seed, classes=classes)
-    model = _estimator(family, task, config, seed, threads, category_columns, needs, overrides or {})
+    model = _estimator(family, task, config, seed, threads, category_columns, needs, overrides or {}, device)
     return Pipeline([("columns", preprocessing), ("model", model)])
 
 
@@ -434,6 +436,7 @@ def _estimator(
     category_columns: int,
     needs: Needs,
     overrides: Mapping[str, Any],
+    device: str,
 ) -> Any:
     kind = estimator_class(family, task)
     signature = inspect.signature(kind).parameters
@@ -452,7 +455,7 @@ def _estimator(
     if "categorical_features" in signature and (family.preprocessing.category == "native" or hasattr(kind, "embeds_categories")):
         arguments["categorical_features"] = list(range(category_columns)) or None
     if hasattr(kind, "embeds_categories"):
-        arguments |= {"task": task.value, "threads": threads}
+        arguments |= {"task": task.value, "threads": threads, "device": device}
     model = kind(**arguments)
     if task is Task.MULTICLASS and _stops_early(model):
         model = StoppedEarly(model)

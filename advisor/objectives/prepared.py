@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ class Prepared(Value):
 
     def objective(self, family: Family, *, seed: int, threads: int = 1, is_fresh: bool = False, device: str = "cpu") -> TableObjective:
         """The objective of `family` on the splits of the search, or of the confirm stage; steps are epochs where it trains in steps."""
-        kind = partial(NetworkObjective, device=device) if family.trains_in_steps else TableObjective
+        kind = NetworkObjective if family.trains_in_steps else TableObjective
         return kind(
             table=Path(self.table),
             splits=Path(self.fresh if is_fresh else self.splits),
@@ -77,6 +76,7 @@ class Prepared(Value):
             classes=self.classes,
             seed=seed,
             threads=threads,
+            device=device,
         )
 
 
@@ -106,6 +106,8 @@ def prepare(
     ):
         if name is not None and name not in frame.columns:
             raise InputError(f"there is no column {name!r}", where=flag, cure=nearest(name, frame.columns))
+    if taken := {TARGET, WEIGHT} & set(plan.features):
+        raise InputError(f"the column name {min(taken)!r} is taken", where="columns", cure="Rename the column.")
     by_name = {c.name: c for c in dataset.columns}
     columns = tuple(by_name[name] for name in plan.features if by_name[name].kind not in UNUSED_KINDS)
     target = _readable(frame[plan.target], plan.task, {s.casefold() for s in null_spellings})
@@ -131,7 +133,7 @@ def prepare(
     features.hstack(arrays).rechunk().write_ipc(table, compression="uncompressed")
 
     groups = group_codes(frame[plan.validation.group].to_list(), len(y)) if plan.validation.group is not None else None
-    times = frame[plan.validation.time].to_list() if plan.validation.time is not None else None
+    times = frame[plan.validation.time].rle_id().to_numpy() if plan.validation.time is not None else None
     development, heldout = hold_out(plan.validation, y, task=plan.task, groups=groups, times=times)
     _check_classes(y[development], classes, plan.task)
 
@@ -141,7 +143,7 @@ def prepare(
             plan.validation.model_copy(update={"repeats": repeats}),
             y[development],
             groups=None if groups is None else groups[development],
-            times=None if times is None else [times[i] for i in development],
+            times=None if times is None else times[development],
             is_fresh=is_fresh,
         )
         return [(development[train], development[test]) for train, test in inner]

@@ -77,13 +77,19 @@ class _Fold:
         return int(self.train.nbytes + self.test.nbytes)
 
 
-_folds: OrderedDict[tuple[Any, ...], _Fold] = OrderedDict()
+_folds: OrderedDict[tuple[tuple[Any, ...], int], _Fold] = OrderedDict()
+"""Preprocessing and number of the fold to its two parts, those used longest ago first."""
 
 
-def _remember(key: tuple[Any, ...], fold: _Fold) -> None:
-    _folds[key] = fold
-    while len(_folds) > 1 and sum(f.size for f in _folds.values()) > CACHE_BYTES:
-        _folds.popitem(last=False)
+def _remember(kind: tuple[Any, ...], step: int, fold: _Fold) -> None:
+    """Keeps `fold` where it fits. Folds of other preprocessings make room; those of this one stay, since all of them come round again."""
+    held = sum(f.size for f in _folds.values())
+    for key in [k for k in _folds if k[0] != kind]:
+        if held + fold.size <= CACHE_BYTES:
+            break
+        held -= _folds.pop(key).size
+    if held + fold.size <= CACHE_BYTES:
+        _folds[kind, step] = fold
 
 
 class TableObjective:
@@ -106,12 +112,13 @@ class TableObjective:
         classes: Sequence[Any] = (),
         seed: int = 0,
         threads: int = 1,
+        device: str = "cpu",
     ) -> None:
         self.table, self.splits = Path(table), Path(splits)
         self.family, self.columns, self.target, self.task = family, tuple(columns), target, task
         self.metric: Metric = metric_named(metric, task)
         self.classes = tuple(classes)
-        self.seed, self.threads = seed, threads
+        self.seed, self.threads, self.device = seed, threads, device
         self.last_fit_seconds = 0.0
         """Median seconds of one fit and score of the last trial."""
         self.last_scores: tuple[float, ...] = ()
@@ -134,6 +141,7 @@ class TableObjective:
             threads=self.threads,
             classes=len(self.classes),
             needs=self.metric.needs,
+            device=self.device,
         )
 
     def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:  # noqa: ARG002
@@ -167,15 +175,15 @@ class TableObjective:
         self, pipeline: Pipeline, config: Config, data: Table, train: npt.NDArray[np.intp], test: npt.NDArray[np.intp], step: int
     ) -> _Fold:
         signature = (self.family.preprocessing, config.get(SCALER), config.get("max_bins", self.family.fixed.get("max_bins")), self.seed)
-        key = (self.table, self.splits, step, self.columns, len(self.classes), *signature)
-        if key not in _folds:
+        kind = (self.table, self.splits, self.columns, len(self.classes), *signature)
+        if (kind, step) not in _folds:
             preprocessing = pipeline.steps[0][1]
             X = preprocessing.fit_transform(data.frame[train], data.y[train])
             fold = _Fold(preprocessing, _guarded(X), _guarded(preprocessing.transform(data.frame[test])))
-            _remember(key, fold)
+            _remember(kind, step, fold)
             return fold
-        _folds.move_to_end(key)
-        return _folds[key]
+        _folds.move_to_end((kind, step))
+        return _folds[kind, step]
 
     def save_last(self, path: str) -> str:
         """The SHA-256 of the model file, after the pipeline of the last fitted fold was written to `path`.

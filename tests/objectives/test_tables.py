@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.model_selection import cross_val_score
 
+from advisor.core.errors import InputError
 from advisor.core.facts import Task
 from advisor.core.family import Family
-from advisor.core.metrics import METRICS
+from advisor.core.metrics import METRICS, Metric
+from advisor.objectives import tables
+from advisor.objectives.model import load
 from advisor.objectives.scoring import scorer
 from advisor.objectives.splitting import read_splits
 from advisor.objectives.tables import read_prepared
-from tests.objectives.tables_of_tests import CASES, prepared
+from tests.objectives.tables_of_tests import BY_NAME, CASES, mixed, prepared
 
 
 def _id(value: Any) -> str:
@@ -40,3 +45,82 @@ def test_fold_scores_equal_cross_val_score_to_the_bit(family: Family, task: Task
     assert [m.step for m in found] == [1, 2, 3]
     assert found[-1].value == pytest.approx(-expected.mean(), rel=1e-12)
     assert objective.last_fit_seconds > 0
+
+
+def test_a_worker_gets_the_objective_without_the_rows(tmp_path: Path) -> None:
+    objective = prepared(tmp_path, Task.BINARY).objective(BY_NAME["logistic_regression"], seed=0)
+    expected = [m.value for m in objective({"C": 2.0})]
+    sent = pickle.dumps(objective)
+    assert len(sent) < 10_000
+    assert [m.value for m in pickle.loads(sent)({"C": 2.0})] == expected
+
+
+def test_stopping_after_a_fold_leaves_a_model_that_can_be_saved(tmp_path: Path) -> None:
+    objective = prepared(tmp_path, Task.REGRESSION).objective(BY_NAME["ridge"], seed=0)
+    running = objective({})
+    first = next(running)
+    running.close()  # type: ignore[attr-defined]
+    assert first.value == first.score
+    model = load(tmp_path / "m", objective.save_last(str(tmp_path / "m")))
+    assert model.predict(mixed(10)).columns == ["prediction"]
+
+
+def test_a_model_cannot_be_saved_before_any_fold(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no trial"):
+        prepared(tmp_path, Task.REGRESSION).objective(BY_NAME["ridge"], seed=0).save_last(str(tmp_path / "m"))
+
+
+def test_fits_that_did_not_converge_are_counted(tmp_path: Path) -> None:
+    objective = prepared(tmp_path, Task.BINARY).objective(BY_NAME["logistic_regression"], seed=0)
+    list(objective({"max_iter": 1}))
+    assert objective.last_unconverged == 3
+    list(objective({"C": 0.01}))
+    assert objective.last_unconverged == 0
+
+
+def test_folds_that_do_not_fit_into_the_cache_are_made_again_with_equal_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = prepared(tmp_path, Task.BINARY).objective(BY_NAME["logistic_regression"], seed=0)
+    whole = [m.value for m in objective({})]
+    tables._folds.clear()
+    monkeypatch.setattr(tables, "CACHE_BYTES", 60_000)
+    assert [m.value for m in objective({})] == whole == [m.value for m in objective({})]
+    assert 0 < sum(f.size for f in tables._folds.values()) <= 60_000
+
+
+def test_two_families_do_not_share_their_preprocessing(tmp_path: Path) -> None:
+    ready = prepared(tmp_path, Task.BINARY)
+    alone = {}
+    for name in ("logistic_regression", "random_forest", "hist_gradient_boosting"):
+        tables._folds.clear()
+        alone[name] = [m.value for m in ready.objective(BY_NAME[name], seed=0)({})]
+    for name, values in alone.items():
+        assert [m.value for m in ready.objective(BY_NAME[name], seed=0)({})] == values
+    scaled = [m.value for m in ready.objective(BY_NAME["logistic_regression"], seed=0)({"scaler": "quantile"})]
+    assert scaled != alone["logistic_regression"]
+
+
+def test_a_margin_without_probabilities_is_calibrated_only_where_the_score_needs_it(tmp_path: Path) -> None:
+    for metric, is_calibrated in (("log_loss", True), ("accuracy", False)):
+        objective = prepared(tmp_path / metric, Task.BINARY, metric=metric).objective(BY_NAME["svc"], seed=0)
+        assert hasattr(objective.pipeline({}), "predict_proba") is is_calibrated
+        assert np.isfinite([m.value for m in objective({})]).all()
+
+
+def test_a_factor_of_one_on_the_kernel_is_the_default_of_the_library(tmp_path: Path) -> None:
+    for name, task in (("svc", Task.MULTICLASS), ("svr", Task.REGRESSION)):
+        objective = prepared(tmp_path / name, task).objective(BY_NAME[name], seed=0)
+        assert [m.value for m in objective({"gamma_scale": 1.0})] == [m.value for m in objective({"gamma": "scale"})]
+        assert [m.value for m in objective({"gamma_scale": 0.01})] != [m.value for m in objective({"gamma": "scale"})]
+
+
+def test_an_unknown_argument_names_the_nearest(tmp_path: Path) -> None:
+    objective = prepared(tmp_path, Task.REGRESSION).objective(BY_NAME["ridge"], seed=0)
+    with pytest.raises(InputError, match="Did you mean 'alpha'"):
+        next(objective({"alhpa": 1.0}))
+
+
+@pytest.mark.parametrize("metric", [m for m in METRICS.values() if Task.BINARY in m.tasks], ids=lambda m: m.name)
+def test_every_score_of_two_classes_has_its_own_direction(metric: Metric, tmp_path: Path) -> None:
+    ready = prepared(tmp_path, Task.BINARY, metric=metric.name, rows=240)
+    good, poor = (list(ready.objective(BY_NAME["logistic_regression"], seed=0)({"C": c}))[-1].value for c in (1.0, 1e-6))
+    assert metric.sign * good > metric.sign * poor
