@@ -53,12 +53,13 @@ def pilot(walk: Walk) -> None:
         soft_end=soft_end,
         is_over=is_over,
         max_trials=walk.trials_left(),
+        trial_seconds=max(plan.envelope.trial_seconds, 0.5 * walk.remaining()),
     )
     if not goes_on:
         return
     tried = [t for t in walk.recorder.state.trials.values() if t.stage == "pilot" and t.status != "interrupted"]
     broken = [t for t in tried if t.status == "failed"]
-    if tried and len(broken) == len(tried) and not any("deadline" in t.cause or "budget" in t.cause for t in broken):
+    if tried and len(broken) == len(tried) and all(t.category not in ("deadline", "timeout") for t in broken):
         raise CannotRunError(
             f"no configuration could be evaluated: {broken[0].cause}",
             where=f"trial {broken[0].number}",

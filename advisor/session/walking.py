@@ -88,11 +88,13 @@ class Walk:
         soft_end: float | None = None,
         is_over: bool = False,
         max_trials: int | None = None,
+        trial_seconds: float | None = None,
     ) -> bool:
         """Replays what the journal holds of this stage, then lets the engine propose until it is done or its time is over.
 
         False when a signal asks the process to go.
 
+        `trial_seconds` replaces the plan's limit of one trial (the pilot does not know yet what a fit takes).
         `reserve` seconds are left to what follows; after `soft_end` (seconds of budget used) nothing new is started.
         """
         from advisor.supervise.loop import drive
@@ -121,7 +123,7 @@ class Walk:
                 objective_name=lambda proposal: f"{purpose}/{proposal.family or self.plan.family}",
                 limits=Limits(
                     deadline=elapsed() + self.remaining() - reserve,
-                    trial_seconds=self.plan.envelope.trial_seconds,
+                    trial_seconds=trial_seconds or self.plan.envelope.trial_seconds,
                     max_trials=max_trials,
                 ),
                 emit=self.recorder.emit,
