@@ -184,18 +184,8 @@ def read_events(path: Path | str, after: int = 0) -> list[tuple[int, Event]]:
     Raises: RunNotFoundError when there is no file; InputError when it is no journal or holds an unknown event.
     """
     path = Path(path).absolute()
-    if not path.is_file():
-        raise RunNotFoundError("there is no journal here", where=str(path), cure="Name a run with `advisor runs`.")
-    try:
-        rows = _fetch(f"{path.as_uri()}?mode=ro", after)
-    except sqlite3.OperationalError as error:
-        if _code(error) not in _NEEDS_WRITING:
-            raise _refusal(error, path) from error
-        rows = _fetch_copy(path, after)
-    except sqlite3.Error as error:
-        raise _refusal(error, path) from error
     events: list[tuple[int, Event]] = []
-    for identity, body in rows:
+    for identity, body in _read_bodies(path, "id > ? ORDER BY id", after):
         try:
             events.append((identity, EVENT.validate_json(body)))
         except ValidationError as error:
@@ -210,10 +200,10 @@ def read_events(path: Path | str, after: int = 0) -> list[tuple[int, Event]]:
 def has_engine_started(path: Path | str, pid: int) -> bool:
     """True when the journal at `path` says that the engine process `pid` took the run over last; False when there is none."""
     try:
-        started = [event for _, event in read_events(path) if isinstance(event, EngineStarted)]
+        last = _read_bodies(Path(path).absolute(), "kind = 'engine_started' AND id > ? ORDER BY id DESC LIMIT 1", 0)
     except RunNotFoundError:
         return False
-    return bool(started) and started[-1].pid == pid
+    return bool(last) and EngineStarted.model_validate_json(last[0][1]).pid == pid
 
 
 def network_file_system(folder: Path, mounts: str | None = None) -> str | None:
@@ -244,10 +234,24 @@ def _body(event: Event) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _fetch(uri: str, after: int) -> list[tuple[int, str]]:
+def _read_bodies(path: Path, where: str, after: int) -> list[tuple[int, str]]:
+    """Identity and JSON of the records that `where` selects, all of them at once: an open cursor would keep the log growing."""
+    if not path.is_file():
+        raise RunNotFoundError("there is no journal here", where=str(path), cure="Name a run with `advisor runs`.")
+    try:
+        return _fetch(f"{path.as_uri()}?mode=ro", where, after)
+    except sqlite3.OperationalError as error:
+        if _code(error) not in _NEEDS_WRITING:
+            raise _refusal(error, path) from error
+        return _fetch_copy(path, where, after)
+    except sqlite3.Error as error:
+        raise _refusal(error, path) from error
+
+
+def _fetch(uri: str, where: str, after: int) -> list[tuple[int, str]]:
     connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
     try:
-        return connection.execute("SELECT id, body FROM events WHERE id > ? ORDER BY id", (after,)).fetchall()
+        return connection.execute(f"SELECT id, body FROM events WHERE {where}", (after,)).fetchall()
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return []  # the writer has not come that far
@@ -256,7 +260,7 @@ def _fetch(uri: str, after: int) -> list[tuple[int, str]]:
         connection.close()
 
 
-def _fetch_copy(path: Path, after: int) -> list[tuple[int, str]]:
+def _fetch_copy(path: Path, where: str, after: int) -> list[tuple[int, str]]:
     with tempfile.TemporaryDirectory(prefix="advisor-journal-") as folder:
         copy = Path(folder) / path.name
         for suffix in ("", "-wal", "-journal"):
@@ -264,7 +268,7 @@ def _fetch_copy(path: Path, after: int) -> list[tuple[int, str]]:
             if source.exists():
                 shutil.copyfile(source, copy.with_name(copy.name + suffix))
         try:
-            return _fetch(copy.as_uri(), after)
+            return _fetch(copy.as_uri(), where, after)
         except sqlite3.Error as error:
             raise _refusal(error, path) from error
 

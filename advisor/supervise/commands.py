@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -87,6 +88,8 @@ class CommandBox:
 
 def _read(path: Path) -> Command | Unreadable:
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return Unreadable(f"{path.name} is no command: not a plain file")  # a pipe would hold the engine for ever
         with path.open("rb") as file:
             plain = json.loads(file.read(_SIZE_LIMIT_BYTES))
         command, argument = plain["command"], plain.get("argument")

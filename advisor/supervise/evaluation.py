@@ -18,6 +18,13 @@ Category = Literal["error", "invalid", "timeout", "memory", "signal", "deadline"
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A worker has loaded the objective and starts the clock of the trial; it stays within the pool."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stepped:
     """A running trial has measured; it waits for `advance` or `stop`."""
 

@@ -39,6 +39,8 @@ _DEATHS = 2
 """A configuration that has killed its worker this often is not tried again."""
 _SHARE = 0.9
 """A trial is started when this share of its like would end before the deadline."""
+_LIKE = 200
+"""The latest trials that the share is taken of."""
 _LOOK_AHEAD = 4
 """Proposals held back for want of time before the stage is called full: another family may be quicker."""
 _SAVE_SECONDS = 60.0
@@ -239,9 +241,10 @@ class _Drive:
         """True when the trial should end in time, judged by finished ones of its family, those of this stage first."""
         family = proposal.family or self.family
         ended = [t for t in self.state().trials.values() if t.status == "completed" and t.family == family]
-        seconds = sorted(t.seconds for t in ended if t.stage == self.stage) or sorted(t.seconds for t in ended)
-        if not seconds:
+        here = [t.seconds for t in ended if t.stage == self.stage] or [t.seconds for t in ended]
+        if not here:
             return True
+        seconds = sorted(here[-_LIKE:])
         return seconds[min(len(seconds) - 1, int(_SHARE * len(seconds)))] <= self.deadline.at - self.clock()
 
     def _deaths(self, family: str, config: Config) -> int:

@@ -29,7 +29,7 @@ import cloudpickle
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.ports import Clock
 from advisor.core.space import Config
-from advisor.supervise.evaluation import Category, Died, NotSaved, Report, Saved, Stepped, TrialRun
+from advisor.supervise.evaluation import Begun, Category, Died, NotSaved, Report, Saved, Stepped, TrialRun
 from advisor.supervise.processes import MARK, signal_group, sweep
 from advisor.supervise.worker import frame, keep_checkpoint, peak_bytes, reset_peak, unframe
 
@@ -37,6 +37,8 @@ _GRACE_SECONDS = 1.0
 """Between TERM and KILL."""
 _GIVE_UP_SECONDS = 5.0
 """After KILL a process that still does not go (an uninterruptible read) is left behind and its slot filled again."""
+_LOAD_SECONDS = 120.0
+"""Longest time a worker may take to start and to load an objective: the trial's own limit begins after it."""
 _LOOK_SECONDS = 0.05
 """How often deaths are looked for where the kernel gives no process handle to wait on."""
 _START = "import sys; r = sys.argv[2]; r in sys.path or sys.path.insert(0, r); from advisor.supervise.worker import main; main()"
@@ -98,6 +100,8 @@ class _Worker:
     """The trial whose model it writes."""
     began: float = 0.0
     limit_seconds: float = float("inf")
+    has_begun: bool = False
+    """The objective is loaded; the limit counts."""
     log_offset: int = 0
     ending: tuple[Category, str, str] | None = None
     """Why it is being killed: category, cause, cure."""
@@ -107,6 +111,11 @@ class _Worker:
     closed_at: float | None = None
     """When its end of the pipe was closed: it is ending, or the objective closed files that are not its own."""
     ooms: int = 0
+
+    @property
+    def ends_at(self) -> float:
+        """When the trial has used its time."""
+        return self.began + (self.limit_seconds if self.has_begun else _LOAD_SECONDS)
 
     @property
     def is_idle(self) -> bool:
@@ -183,7 +192,7 @@ class WorkerPool:
         return sum(worker.is_idle for worker in self._workers)
 
     def start(self, trial: int, name: str, config: Config, *, checkpoint: Any = None, limit_seconds: float) -> None:
-        """Begins a trial in an idle worker, which is killed when it takes longer than `limit_seconds`.
+        """Begins a trial in an idle worker, which is killed when it takes longer than `limit_seconds` once the objective is loaded.
 
         Raises: ValueError when no worker is idle or the objective is unknown.
         """
@@ -197,7 +206,7 @@ class WorkerPool:
             self._tell(worker, "objective", name, str(path), sha256)
             worker.known.add(name)
         worker.trial, worker.last_trial, worker.is_waiting = trial, trial, False
-        worker.began, worker.limit_seconds = self._clock(), limit_seconds
+        worker.began, worker.limit_seconds, worker.has_begun = self._clock(), limit_seconds, False
         worker.log_offset = worker.log.stat().st_size
         worker.ooms = _kernel_kills()
         self._tell(worker, "trial", trial, name, dict(config), checkpoint)
@@ -414,6 +423,10 @@ class WorkerPool:
             return reports
         for report, is_last in found:
             worker.is_leaving = worker.is_leaving or is_last
+            if isinstance(report, Begun):
+                if worker.trial == report.trial:
+                    worker.began, worker.has_begun = self._clock(), True
+                continue
             if isinstance(report, Saved | NotSaved):
                 worker.saves = None
             elif worker.trial == report.trial and worker.ending is None:
@@ -432,10 +445,13 @@ class WorkerPool:
         for worker in self._workers:
             if worker.outbox:
                 self._flush(worker)
-            if worker.trial is not None and worker.ending is None and now - worker.began >= worker.limit_seconds:
-                took = f"{worker.limit_seconds:.3g} s"
-                cure = "Raise the budget or bound the slow hyperparameters."
-                self._end(worker, "timeout", f"the trial took longer than its {took}", cure)
+            if worker.trial is not None and worker.ending is None and now >= worker.ends_at:
+                if worker.has_begun:
+                    cure = "Raise the budget or bound the slow hyperparameters."
+                    self._end(worker, "timeout", f"the trial took longer than its {worker.limit_seconds:.3g} s", cure)
+                else:
+                    cure = "Make what the objective carries and imports smaller."
+                    self._end(worker, "timeout", f"a worker could not load the objective within {_LOAD_SECONDS:.0f} s", cure)
             if worker.closed_at is not None and now - worker.closed_at >= _GRACE_SECONDS:
                 self._end(worker, "error", "the objective closed the worker's pipe", "Close only files that the objective opened.")
             if now >= worker.kill_at and worker.process.poll() is None:
@@ -453,7 +469,7 @@ class WorkerPool:
         wait = give_up - time.monotonic()
         for worker in self._workers:
             if worker.trial is not None and worker.ending is None:
-                wait = min(wait, worker.began + worker.limit_seconds - now)
+                wait = min(wait, worker.ends_at - now)
             if worker.ending is not None:
                 wait = min(wait, worker.kill_at - now if now < worker.kill_at else _LOOK_SECONDS)
             if worker.handle is None or worker.outbox or worker.closed_at is not None:

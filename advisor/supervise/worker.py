@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import cloudpickle
 
-from advisor.supervise.evaluation import Died, Ended, NotSaved, Report, Saved, Stepped, TrialRun
+from advisor.supervise.evaluation import Begun, Died, Ended, NotSaved, Report, Saved, Stepped, TrialRun
 
 _PR_SET_PDEATHSIG = 1
 _LENGTH = struct.Struct(">Q")
@@ -109,6 +109,7 @@ class _Worker:
             return
         self._last = (trial, objective)
         self._run = TrialRun(trial, objective, config, checkpoint, peak_bytes=peak_bytes)
+        self._send(Begun(trial))
         self._pull()
 
     def _on_advance(self, keep: str | None) -> None:
@@ -175,7 +176,7 @@ class _Worker:
         self._objectives[name] = objective
         return objective
 
-    def _send(self, report: Report, *, is_last: bool = False) -> None:
+    def _send(self, report: Report | Begun, *, is_last: bool = False) -> None:
         if os.getpid() != self._pid:
             os._exit(0)  # a fork of the objective came back through here; only the worker itself speaks
         body = json.dumps([type(report).__name__, is_last, asdict(report)]).encode()
@@ -195,13 +196,13 @@ def keep_checkpoint(run: TrialRun, path: Path) -> None:
     draft.replace(path)
 
 
-def unframe(buffer: bytearray) -> list[tuple[Report, bool]]:
+def unframe(buffer: bytearray) -> list[tuple[Report | Begun, bool]]:
     """Reports, with whether the worker leaves after them, of every whole frame in `buffer`; the frames are removed.
 
     Raises: ValueError when the bytes are not ours.
     """
-    kinds = {k.__name__: k for k in (Stepped, Ended, Died, Saved, NotSaved)}
-    found: list[tuple[Report, bool]] = []
+    kinds = {k.__name__: k for k in (Begun, Stepped, Ended, Died, Saved, NotSaved)}
+    found: list[tuple[Report | Begun, bool]] = []
     while len(buffer) >= _LENGTH.size:
         (length,) = _LENGTH.unpack_from(buffer)
         if length > 1 << 26:

@@ -112,6 +112,21 @@ class Saving:
         Path(path).write_text(repr(self.x))
 
 
+class Heavy:
+    """x, after a second of loading."""
+
+    def __reduce__(self) -> Any:
+        return (_load_slowly, ())
+
+    def __call__(self, config: dict[str, Any]) -> float:
+        return float(config["x"])
+
+
+def _load_slowly() -> Heavy:
+    time.sleep(1.0)
+    return Heavy()
+
+
 class Ledger:
     """x², each evaluation written durably to a file of its own before it is returned: the independent witness."""
 

@@ -180,6 +180,13 @@ def test_rubbish_in_the_box_is_reported_and_removed(tmp_path: Path, text: str) -
     assert list(folder.iterdir()) == []
 
 
+def test_a_pipe_in_the_box_does_not_hold_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "commands").mkdir()
+    os.mkfifo(tmp_path / "commands" / "1.json")
+    (taken,) = CommandBox(tmp_path).take()
+    assert isinstance(taken, Unreadable)
+
+
 # -- launch ------------------------------------------------------------------------------------------------------------------
 
 

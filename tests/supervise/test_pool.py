@@ -259,6 +259,14 @@ def test_a_trial_that_ignores_term_is_killed_with_its_children_wherever_they_hid
     assert [is_gone(int(pid)) for pid in pids.read_text().split()] == [True, True, True]
 
 
+def test_loading_an_objective_does_not_count_against_the_limit_of_a_trial(make: Make) -> None:
+    pool = make()
+    pool.register("heavy", objectives.Heavy())
+    (report,) = run(pool, 0, "heavy", {"x": 1}, limit_seconds=0.5)
+    assert isinstance(report, Ended)
+    assert report.seconds < 0.5
+
+
 def test_closing_leaves_nobody_behind(make: Make, tmp_path: Path) -> None:
     pool = make(2)
     pool.register("stubborn", objectives.stubborn)
