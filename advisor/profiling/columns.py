@@ -29,6 +29,7 @@ MANY_CATEGORIES = 30
 """A category with more distinct values is of high cardinality: it is not spelled out one column a value."""
 STRAY_SHARE = 0.05
 """A column of numbers or dates may hold this share of other spellings, which then count as missing."""
+_COMPACT_DAYS = (19_000_101, 20_991_231)
 _TEXT_WORDS = 3.0
 _TEXT_CHARACTERS = 18.0
 
@@ -46,6 +47,13 @@ def describe(name: str, raw: pl.Series) -> Column:
         return _finished(name, ColumnKind.BOOLEAN, raw, raw.null_count())
     if raw.dtype.is_temporal() and raw.dtype not in (pl.Duration, pl.Time):
         return _finished(name, ColumnKind.DATE, raw, raw.null_count())
+    if (
+        raw.dtype.is_integer()
+        and speaks_of_time(name)
+        and raw.null_count() < len(raw)
+        and raw.drop_nulls().cast(pl.Int64, strict=False).is_between(*_COMPACT_DAYS).all()
+    ):
+        return _describe_strings(name, raw.cast(pl.String))
     numbers = raw.cast(pl.Float64)
     numbers = pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series()
     return _describe_numbers(name, numbers, numbers.null_count(), ())
@@ -155,6 +163,11 @@ def _describe_strings(name: str, raw: pl.Series) -> Column:
     known = len(numbers) - numbers.null_count()
     if known + len(strays) == 0:
         return Column(name=name, kind=ColumnKind.CONSTANT, missing_ratio=1.0, null_spellings=found, note="every value is missing")
+    if known and speaks_of_time(name) and strays.is_empty():
+        days = values.filter(numbers.is_not_null())
+        written, _ = date_format(days, named_like_time=True)
+        if written:
+            return _described_dates(name, days, written, len(raw), found, note="")
     if (
         known
         and _are_strays(strays, known + len(strays))
@@ -166,21 +179,25 @@ def _describe_strings(name: str, raw: pl.Series) -> Column:
     soft = folded.is_in(sorted(SOFT_NULLS))
     written, is_ambiguous = date_format(here.filter(~soft), named_like_time=speaks_of_time(name))
     if written:
-        dates = as_dates(here, written)
         note = "day and month could be the other way round" if is_ambiguous else ""
-        return Column(
-            name=name,
-            kind=ColumnKind.DATE,
-            missing_ratio=1 - (len(here) - dates.null_count()) / len(raw),
-            distinct=dates.drop_nulls().n_unique(),
-            null_spellings=found + _spellings(here.filter(dates.is_null())),
-            date_format=written,
-            note=note,
-        )
+        return _described_dates(name, here, written, len(raw), found, note=note)
     words = set(folded.unique().to_list())
     if len(words) == 2 and len(words & TRUE_WORDS) == 1 and len(words & FALSE_WORDS) == 1:
         return _finished(name, ColumnKind.BOOLEAN, here, len(raw) - len(here), found, rows=len(raw))
     return _describe_labels(name, here, len(raw), found)
+
+
+def _described_dates(name: str, here: pl.Series, written: str, rows: int, found: tuple[str, ...], *, note: str) -> Column:
+    dates = as_dates(here, written)
+    return Column(
+        name=name,
+        kind=ColumnKind.DATE,
+        missing_ratio=1 - (len(here) - dates.null_count()) / rows,
+        distinct=dates.drop_nulls().n_unique(),
+        null_spellings=found + _spellings(here.filter(dates.is_null())),
+        date_format=written,
+        note=note,
+    )
 
 
 def _describe_numbers(name: str, numbers: pl.Series, missing: int, spellings: tuple[str, ...]) -> Column:

@@ -353,7 +353,10 @@ def _looks_like_row(first: list[str], body: list[list[str]]) -> bool:
             continue
         if sum(map(_is_number, below)) >= 0.9 * len(below):
             if numeric[place]:
-                row += 0.3 if _is_counting_part(first, place) else 1.0
+                if not _is_counting_part(first, place):
+                    row += 1.0
+                elif _is_outside(float(cell), below):
+                    header += 0.5
             elif cell.lower() not in FIRM_NULLS:
                 header += 1.0
         elif cell and len(below) > 1:
@@ -371,6 +374,11 @@ def _is_number(cell: str) -> bool:
 def _is_counting(numbers: list[float]) -> bool:
     """True for 0, 1, 2 … as a saved array has it for a header, or for years in a row."""
     return all(b - a == 1 for a, b in pairwise(numbers))
+
+
+def _is_outside(number: float, below: list[str]) -> bool:
+    inside = [float(c) for c in below if _is_number(c)]
+    return not min(inside) <= number <= max(inside)
 
 
 def _is_counting_part(first: list[str], place: int) -> bool:

@@ -77,7 +77,7 @@ def is_missing(values: pl.Series, spellings: tuple[str, ...] = (), *, is_target:
     if spellings:
         means_nothing |= seen.is_in(list(spellings))
     found = seen.filter(means_nothing.fill_null(False))
-    return values.is_null() | values.is_in(found).fill_null(False) if len(found) else values.is_null()
+    return values.is_null() | values.is_in(found.to_list()).fill_null(False) if len(found) else values.is_null()
 
 
 def as_numbers(values: pl.Series) -> pl.Series:

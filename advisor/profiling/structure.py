@@ -113,7 +113,7 @@ def time_candidates(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[tup
     parts: dict[str, str] = {}
     for column in columns:
         part = time_part(column.name)
-        if part and part not in parts and frame[column.name].dtype.is_numeric():
+        if part and part not in parts and _numbers(frame[column.name]).size:
             parts[part] = column.name
     chain = [parts[p] for p in _PARTS if p in parts]
     if "year" in parts and _is_year(frame[parts["year"]]):
@@ -129,7 +129,8 @@ def time_candidates(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[tup
         )
         if counter and in_order and len(chain) > 1:
             add(counter, 0.85, f"a row number that rises with {listed(chain)}", True)
-        add(parts["year"], 0.8 if len(chain) > 1 else 0.5, f"{listed(chain)} name a moment", in_order)
+        coarsest = next((n for n in chain if frame[n].n_unique() > 1), parts["year"])
+        add(coarsest, 0.8 if len(chain) > 1 else 0.5, f"{listed(chain)} name a moment", in_order)
     for column in columns:
         values = frame[column.name]
         if column.kind is ColumnKind.DATE:
@@ -277,8 +278,15 @@ def _is_year(values: pl.Series) -> bool:
 def _moments(frame: pl.DataFrame, chain: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     moment = np.zeros(frame.height)
     for name in chain:
-        moment = moment * 100 + frame[name].cast(pl.Float64).to_numpy().astype(np.float64)
+        moment = moment * 100 + frame[name].cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
     return moment
+
+
+def _numbers(values: pl.Series) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The values that are numbers; a year that never changes is typed as a constant, and still a number."""
+    if values.dtype.is_temporal():
+        return np.zeros(0)
+    return values.cast(pl.Float64, strict=False).drop_nulls().to_numpy().astype(np.float64)
 
 
 def _rises(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bool:

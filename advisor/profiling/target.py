@@ -68,7 +68,7 @@ def guess_target(frame: pl.DataFrame, columns: Sequence[Column], *, fixed_in_gro
             if share > 0.1:
                 signs[name].append(f"the other numbers explain {share:.0%} of it")
     best.sort(key=lambda n: (-scores[n], -names.index(n)))
-    weight = {n: exp(1.6 * (scores[n] - scores[best[0]])) for n in best}
+    weight = {n: exp(2.0 * (scores[n] - scores[best[0]])) for n in best}
     total = sum(weight.values())
     # With few signs even a clear winner is a guess: the top score itself bounds the confidence.
     certainty = 1 / (1 + exp(-1.5 * (scores[best[0]] - 0.6)))
