@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from advisor.core.events import StudyState
 
 _POLL_SECONDS = 0.2
-_ORDERLY_SECONDS = 1.2
-_PROMPT_SECONDS = 0.4
+_ORDERLY_SECONDS = 1.0
+_PROMPT_SECONDS = 0.3
 """After the first signal, and after the second, until an engine is ended: the summary must stand within 2 seconds."""
 
 

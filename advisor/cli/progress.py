@@ -29,6 +29,7 @@ class Progress:
         self._events = -1
         self._anchor = (0.0, door.clock())
         self._has_line = False
+        self._written = ""
 
     def show(self, state: StudyState) -> None:
         """Narrates `state`."""
@@ -70,9 +71,12 @@ class Progress:
 
     def _write_over(self, text: str) -> None:
         width = max(20, shutil.get_terminal_size().columns - 1)
-        self._door.err.write("\r\x1b[K" + shown(text, longest=len(text))[:width])
+        line = shown(text, longest=len(text))[:width]
+        if self._has_line and line == self._written:
+            return
+        self._door.err.write("\r\x1b[K" + line)
         self._door.err.flush()
-        self._has_line = True
+        self._has_line, self._written = True, line
 
 
 def progress_line(state: StudyState, elapsed: float) -> str:

@@ -318,13 +318,15 @@ def _signed(value: float) -> str:
 
 def _score_rows(outcome: Outcome) -> list[str]:
     better = "larger is better" if outcome.direction == "maximize" else "smaller is better"
-    rows = [
-        ("held-out, shipped model", number(outcome.heldout_score), f"{outcome.metric}, {better}"),
-        ("held-out, default", number(outcome.default_heldout_score), ""),
-        ("validation, shipped model", number(outcome.validation_score), "optimistic: choices were made with it"),
-    ]
+    rows = []
+    if outcome.heldout_score is not None:
+        rows.append(("held-out, shipped model", number(outcome.heldout_score), f"{outcome.metric}, {better}"))
+    if outcome.default_heldout_score is not None and outcome.shipped != "default":
+        rows.append(("held-out, default", number(outcome.default_heldout_score), ""))
     if outcome.gain is not None:
-        rows.insert(2, ("gain over the default", _signed(outcome.gain.value), f"better in {outcome.gain.probability:.0%} of resamples"))
+        rows.append(("gain over the default", _signed(outcome.gain.value), f"better in {outcome.gain.probability:.0%} of resamples"))
+    if outcome.validation_score is not None:
+        rows.append(("validation", number(outcome.validation_score), "optimistic: choices were made with it"))
     return _table(rows, right=(1,))
 
 

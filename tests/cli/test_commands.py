@@ -137,7 +137,7 @@ def test_a_run_narrates_on_standard_error_and_prints_its_result() -> None:
     code, out, err = call(session, "run", "customers.csv", "--yes", "--budget", "20m")
     assert code == 0
     assert "RESULT" in out
-    assert "it beats the default on held-out rows by +0.0268 (95 % interval +0.0121 to +0.0403)" in " ".join(out.split())
+    assert "it beats the default on held-out rows by +0.02680 (95 % interval +0.01210 to +0.04030)" in " ".join(out.split())
     assert "advisor predict customers-1114" in out
     assert "search: tpe" in err
     assert "plan revised, One fit takes 1.4 s" in err
