@@ -80,11 +80,13 @@ def configuration(config: dict[str, Any]) -> str:
 def duration(seconds: float | None) -> str:
     """A span of time for people.
 
-    >>> duration(0.4), duration(48), duration(600), duration(5400), duration(None)
-    ('0.4 s', '48 s', '10 min', '1 h 30 min', '–')
+    >>> duration(0.032), duration(48), duration(600), duration(5400), duration(None)
+    ('32 ms', '48 s', '10 min', '1 h 30 min', '–')
     """
     if seconds is None or not math.isfinite(seconds):
         return "–"
+    if 0 < seconds < 0.0995:
+        return f"{seconds * 1000:.2g} ms"
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < 100:

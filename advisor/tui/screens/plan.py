@@ -18,11 +18,11 @@ from advisor.core.errors import AdvisorError
 from advisor.core.facts import Facts
 from advisor.core.metrics import METRICS
 from advisor.core.plan import Evidence, Plan
-from advisor.core.space import Choice
+from advisor.core.space import Choice, Float, Int
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, Reading, RowList, fit, heading, lines, muted
 from advisor.tui.screens.questions import headline
-from advisor.tui.wording import between, configuration, duration, number, setting, shown
+from advisor.tui.wording import between, configuration, duration, gibibytes, setting, shown
 
 SCHEMES = {
     "holdout": "one holdout",
@@ -42,6 +42,7 @@ class Row:
     label: str
     text: str
     fields: tuple[str, ...] = ()
+    """Paths of evidence, with all that lies in them; one that ends with ``=`` stands for itself alone."""
     note: str = ""
 
 
@@ -209,25 +210,19 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
     ]
     for index, candidate in enumerate(plan.shortlist):
         note = f"{duration(candidate.fit_seconds)} a fit {'measured' if candidate.is_measured else 'estimated'}"
-        rows.append(
-            Row(
-                f"family.{candidate.family}",
-                "Models" if not index else "",
-                candidate.family,
-                ("family", "shortlist", f"shortlist.{candidate.family}"),
-                note,
-            )
+        inside = f"shortlist.{candidate.family}"
+        fields = (
+            ("family=", "shortlist=", "starts", "fit_seconds", "fixed")
+            if candidate.family == plan.family
+            else (f"{inside}.starts", f"{inside}.fit_seconds", f"{inside}.fixed")
         )
+        rows.append(Row(f"family.{candidate.family}", "Models" if not index else "", candidate.family, fields, note))
     pruner = "no pruner" if plan.pruner.name == "none" else f"{plan.pruner.name} pruner on {plan.pruner.resource}s"
     rows.append(Row("strategy", "Search", plan.strategy.value, ("strategy", "pruner", "sampler"), pruner))
-    names = max((len(shown(name)) for name, _ in plan.space.items()), default=0)
+    names = min(24, max((len(shown(name)) for name, _ in plan.space.items()), default=0))
+    ranges = min(24, max((len(range_of(p)) for _, p in plan.space.items()), default=0))
     for index, (name, parameter) in enumerate(plan.space.items()):
-        if isinstance(parameter, Choice):
-            text = ", ".join(setting(c) for c in parameter.choices)
-            scale = "choice"
-        else:
-            text = f"{setting(parameter.low)} … {setting(parameter.high)}"
-            scale = "log" if parameter.log else "linear"
+        scale = "choice" if isinstance(parameter, Choice) else "log" if parameter.log else "linear"
         default = f"· default {setting(parameter.default)}" if parameter.default is not None or isinstance(parameter, Choice) else ""
         condition = (
             " · if " + ", ".join(f"{k} is {'/'.join(setting(x) for x in xs)}" for k, xs in parameter.when.items()) if parameter.when else ""
@@ -236,7 +231,7 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
             Row(
                 f"space.{name}",
                 "Space" if not index else "",
-                f"{fit(shown(name), min(names, 24))}  {fit(text, 12)}",
+                f"{fit(shown(name), names)}  {fit(range_of(parameter), ranges)}",
                 (f"space.{name}", f"shortlist.{plan.family}.space.{name}", "space"),
                 f"{scale} {default}".rstrip() + condition,
             )
@@ -285,6 +280,13 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def range_of(parameter: Float | Int | Choice) -> str:
+    """Bounds or choices, short."""
+    if isinstance(parameter, Choice):
+        return ", ".join(setting(choice) for choice in parameter.choices)
+    return f"{setting(parameter.low)} … {setting(parameter.high)}"
+
+
 def evidence_of(plan: Plan, row: Row) -> tuple[Evidence, ...]:
     """The evidence of a row: of its own field first, of what it lies in only where it has none of its own."""
     for field in row.fields if row.key.startswith("space.") else ():
@@ -293,7 +295,9 @@ def evidence_of(plan: Plan, row: Row) -> tuple[Evidence, ...]:
             return own
     if row.key.startswith("space."):
         return ()
-    return tuple(x for x in plan.evidence if any(x.field == f or x.field.startswith(f + ".") for f in row.fields))
+    exact = {f.removesuffix("=") for f in row.fields}
+    inside = tuple(f + "." for f in row.fields if not f.endswith("="))
+    return tuple(x for x in plan.evidence if x.field in exact or x.field.startswith(inside))
 
 
 def why_text(plan: Plan, row: Row) -> Content:
@@ -317,6 +321,8 @@ def why_text(plan: Plan, row: Row) -> Content:
     if kind == "family":
         candidate = next(c for c in plan.shortlist if c.family == rest)
         out += [_tagged("Tried first", configuration(candidate.starts[0]) if candidate.starts else "its default")]
+        if rest != plan.family:
+            out += [_tagged("Space", ", ".join(candidate.space.free) or "nothing to search")]
         if len(candidate.starts) > 1:
             out.append(muted(f"and {len(candidate.starts) - 1} more starting configurations"))
         out.append("")
@@ -334,10 +340,10 @@ def why_text(plan: Plan, row: Row) -> Content:
         ]
     found = evidence_of(plan, row)
     for item in found:
-        out.append(Content.assemble((shown(item.field), "bold $accent"), " = ", (_value(item.value), "bold")))
+        out.append(Content.assemble((shown(item.field), "bold $accent"), " = ", (_value(item.value, item.field), "bold")))
         out.append(shown(item.because, lines=True))
         if item.facts:
-            out.append(_tagged("Facts", ", ".join(f"{k} {_value(v)}" for k, v in item.facts.items())))
+            out.append(_tagged("Facts", ", ".join(f"{k} {_value(v, k)}" for k, v in item.facts.items())))
         out.append(_tagged("Rule", item.rule))
         if item.source:
             out.append(_tagged("Source", item.source))
@@ -345,7 +351,7 @@ def why_text(plan: Plan, row: Row) -> Content:
             out.append(
                 Content.assemble(
                     ("↷ ", "bold $text-warning"),
-                    f"{shown(flip.fact)} {_value(flip.now)} → {_value(flip.becomes)}: ",
+                    f"{shown(flip.fact)} {_value(flip.now, flip.fact)} → {_value(flip.becomes, flip.fact)}: ",
                     (shown(flip.then), "bold"),
                 )
             )
@@ -363,11 +369,15 @@ def _tagged(label: str, text: str) -> Content:
     return Content.assemble((f"{label}  ", "$quiet"), shown(text, lines=True))
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, name: str = "") -> str:
+    """A value as text; the unit is read from the end of its name."""
     if isinstance(value, dict):
-        return shown(", ".join(f"{k} {_value(v)}" for k, v in value.items()), longest=120)
-    if isinstance(value, float):
-        return setting(value) if value else number(value)
+        return shown(", ".join(f"{k} {_value(v, str(k))}" for k, v in value.items()), longest=160) or "none"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if name.endswith("_seconds") or name == "budget.seconds":
+            return duration(float(value))
+        if name.endswith("_bytes"):
+            return gibibytes(value)
     return setting(value)
 
 

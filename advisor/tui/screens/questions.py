@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ValidationError
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
@@ -17,13 +16,17 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from advisor.core.errors import AdvisorError
-from advisor.core.facts import Answers, Facts, Unknown
-from advisor.core.plan import Plan
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, RowList, fit, heading, lines, muted, wording_of
 from advisor.tui.walk import Question
 from advisor.tui.wording import between, duration, parse_duration, setting, shown
 
+if TYPE_CHECKING:  # loading these models takes a quarter of a second, which the first paint does not wait for
+    from advisor.core.facts import Answers, Facts
+    from advisor.core.plan import Plan
+
+FREE = {"duration", "number", "text"}
+"""Kinds of question whose answer may be written as well as chosen."""
 PROFILED = {"target", "task", "group", "time", "drop", "weights", "cluster"}
 """Answers that change what is read from the table: another one means reading it again."""
 
@@ -112,8 +115,8 @@ class QuestionsScreen(Page):
         self._waited = 0
         self.plan, self._failure = None, None
         walk = self.advisor.walk
-        run_behind(self, "questions", lambda: tuple(walk.questions(facts)), ticket=self._ticket)
         run_behind(self, "plan", lambda: walk.recommend(facts), ticket=self._ticket)
+        run_behind(self, "questions", lambda: tuple(walk.questions(facts)), ticket=self._ticket)
         self._draw()
 
     def on_finished(self, event: Finished) -> None:
@@ -219,13 +222,15 @@ class QuestionsScreen(Page):
         self._draw_why()
 
     def _answered(self, question: Question, value: Any) -> None:
+        from pydantic import ValidationError
+
         if value is None or self.facts is None:
             return
         field = field_of(question)
         value = None if value is Editor.NOTHING else value
         trial = {**self.answers, field: value}
         try:
-            Answers(**{k: v for k, v in trial.items() if v is not None})
+            answers_of(trial)
         except ValidationError as error:
             self.notify(error.errors()[0]["msg"], title="That is no answer", severity="error", markup=False)
             return
@@ -238,7 +243,7 @@ class QuestionsScreen(Page):
         if changed & PROFILED or self.facts is None:
             self._read()
         else:
-            self.facts = self.facts.model_copy(update={"answers": Answers(**{k: v for k, v in self.answers.items() if v is not None})})
+            self.facts = self.facts.model_copy(update={"answers": answers_of(self.answers)})
             self._consider(self.facts)
 
     # -- drawing -------------------------------------------------------------------------------------------------------
@@ -289,12 +294,15 @@ class QuestionsScreen(Page):
             return
         out: list[Content | str] = []
         air = [] if self.has_class("-narrow") else [""]
-        if question is not None:
-            panel.border_title = "Why"
+        panel.border_title = "Why"
+        if question is None:
+            out += [muted("Weighing what would change the plan …"), *air]
+        else:
             out += [Content.styled(shown(question.text), "bold"), *air, shown(question.why, lines=True)]
-            changes = question.changes if isinstance(question.changes, str) else ", ".join(str(c) for c in question.changes or ())
-            if changes:
-                out += [*air, Content.assemble(("Could change  ", "$quiet"), shown(changes, lines=True))]
+            changes = (question.changes,) if isinstance(question.changes, str) else tuple(question.changes or ())
+            if any(changes):
+                out += [*air, muted("Another answer would change")]
+                out += [Content.assemble(("↷ ", "bold $text-warning"), shown(change)) for change in changes if change]
             out += air
         warnings = self.facts.data.warnings
         out.append(heading(f"Warnings ({len(warnings)})" if warnings else "Warnings"))
@@ -321,6 +329,16 @@ class QuestionsScreen(Page):
         panel.show(lines(out))
 
 
+def answers_of(given: dict[str, Any]) -> Answers:
+    """The answers given, with defaults for the others.
+
+    Raises: pydantic.ValidationError when one is not valid.
+    """
+    from advisor.core.facts import Answers
+
+    return Answers(**{k: v for k, v in given.items() if v is not None})
+
+
 def field_of(question: Question) -> str:
     """The field of `Answers` that `question` sets."""
     return question.field.removeprefix("answers.")
@@ -333,6 +351,8 @@ def _label(question: Question) -> str:
 
 def answer_text(kind: str, value: Any) -> str:
     """An answer as a row shows it."""
+    from advisor.core.facts import Unknown
+
     if isinstance(value, Unknown) or value is None or value == ():
         return "–"
     if isinstance(value, Enum):
@@ -351,6 +371,8 @@ def headline(plan: Plan) -> str:
 
 def facts_text(facts: Facts) -> Content:
     """What was read of the table and the machine, a line each."""
+    from advisor.core.facts import Unknown
+
     data, machine = facts.data, facts.hardware
     kinds = [
         (data.numeric_columns, "numeric"),
@@ -415,8 +437,12 @@ class Editor(ModalScreen[Any]):
                 yield Input(placeholder="type to narrow the list", id="narrow")
             if self._choices:
                 yield OptionList(id="choices", markup=False)
-            else:
-                yield Input(value=self._written(), id="written", placeholder=self._example())
+            if not self._choices or self._question.kind in FREE:
+                yield Input(
+                    value="" if self._choices else self._written(),
+                    id="written",
+                    placeholder=("or write another: " if self._choices else "") + self._example(),
+                )
             yield Static("", id="fault", markup=False)
             yield Static("Enter takes it · Esc keeps the old answer", id="hint", markup=False)
 
