@@ -13,7 +13,7 @@ import math
 import queue
 import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -97,7 +97,7 @@ class _Bridge:
 
     def __init__(self, search: Any) -> None:
         self._search = search
-        self._asked: queue.SimpleQueue[list[dict[str, Any]] | BaseException | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[Iterator[dict[str, Any]] | BaseException | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="search-bridge", daemon=True)
         self._thread.start()
@@ -117,21 +117,20 @@ class _Bridge:
         self, candidate_params: Iterable[dict[str, Any]], cv: Any = None, more_results: Any = None, callback_ctx: Any = None
     ) -> dict[str, Any]:
         del cv, more_results, callback_ctx
-        self._asked.put(list(candidate_params))
+        self._asked.put(iter(candidate_params))
         answer = self._answers.get()
         if answer is None:
             raise _Abandoned
         return answer
 
-    def next_candidates(self) -> list[dict[str, Any]] | None:
-        """The next batch, or None at the end of the search. Call it only when the batch before was answered."""
+    def next_candidates(self) -> Iterator[dict[str, Any]] | None:
+        """The next batch, or None at the end of the search. Call it only when the batch before was answered.
+
+        It is drawn from while the thread waits for the answer, so a random search of many candidates draws those it needs.
+        """
         asked = self._asked.get()
         if isinstance(asked, BaseException):
-            raise CannotRunError(
-                f"{type(self._search).__name__} cannot search this space: {asked}",
-                where="search space",
-                cure="Correct the space, or choose another strategy.",
-            ) from asked
+            raise _refusal(self._search, asked) from asked
         return asked
 
     def answer(self, results: dict[str, Any]) -> None:
@@ -140,6 +139,14 @@ class _Bridge:
     def close(self) -> None:
         self._answers.put(None)
         self._thread.join(_LEAVE_SECONDS)
+
+
+def _refusal(search: Any, error: BaseException) -> CannotRunError:
+    return CannotRunError(
+        f"{type(search).__name__} cannot search this space: {error}",
+        where="search space",
+        cure="Correct the space, or choose another strategy.",
+    )
 
 
 class _SearchEngine:
@@ -153,26 +160,25 @@ class _SearchEngine:
         # `fit` would set it; `_run_search` only counts its subtasks with it.
         self._search.n_splits_ = splits
         self._bridge: _Bridge | None = None
-        self._batch: list[dict[str, Any]] | None = []
+        self._batch: Iterator[dict[str, Any]] | None = iter(())
         self._candidates: list[dict[str, Any]] = []
+        self._first_open = 0
         self._running: set[int] = set()
         self._results: dict[int, Result] = {}
         self._journal: dict[int, Config] = {}
 
     def propose(self) -> Proposal | None:
         """The library's next candidate without a result; None when all of its batch run, or when the search is over."""
-        if self._advance() is None:
+        key = self._next_key()
+        if key is None:
             return None
-        for key in range(len(self._candidates)):
-            if key not in self._results and key not in self._running:
-                self._running.add(key)
-                return Proposal(key, _plain(self._candidates[key]), seed=self._seed)
-        return None
+        self._running.add(key)
+        return Proposal(key, _plain(self._candidates[key]), seed=self._seed)
 
     @property
     def is_done(self) -> bool:
         """True when the library's loop has ended."""
-        return self._advance() is None
+        return self._next_key() is None and self._batch is None
 
     def observe(self, proposal: Proposal, step: int, value: float) -> bool:
         """False: the library class scores every split of every candidate."""
@@ -225,21 +231,42 @@ class _SearchEngine:
             scores = [self._sign * s for s in result.scores or (result.value,)]
         return [{"test_scores": s, "fit_time": result.fit_seconds, "score_time": 0.0} for s in scores]
 
-    def _advance(self) -> list[dict[str, Any]] | None:
-        """The batch in hand, after answering and fetching where the one before is complete; None at the end."""
-        while self._batch is not None and all(key in self._results for key in range(len(self._candidates))):
-            if self._bridge is None:
-                self._bridge = _Bridge(self._search)
+    def _next_key(self) -> int | None:
+        """The first candidate that neither runs nor has ended; None while the library waits for results, and at its end."""
+        while self._batch is not None:
+            if self._first_open < len(self._candidates) or self._draw():
+                if self._first_open not in self._results and self._first_open not in self._running:
+                    return self._first_open
+                self._first_open += 1
+            elif self._running:
+                return None
             else:
-                self._bridge.answer(self.results())
-            self._batch = self._bridge.next_candidates()
-            self._candidates += self._batch or []
-            for key in self._journal:
-                self._check(key)
-        return self._batch
+                self._turn_over()
+        return None
+
+    def _draw(self) -> bool:
+        """True when the batch in hand gave another candidate."""
+        assert self._batch is not None
+        try:
+            drawn = next(self._batch, None)
+        except (TypeError, ValueError) as error:
+            raise _refusal(self._search, error) from error
+        if drawn is None:
+            return False
+        self._candidates.append(drawn)
+        self._check(len(self._candidates) - 1)
+        return True
+
+    def _turn_over(self) -> None:
+        """Answers the batch that is complete and takes the next."""
+        if self._bridge is None:
+            self._bridge = _Bridge(self._search)
+        else:
+            self._bridge.answer(self.results())
+        self._batch = self._bridge.next_candidates()
 
     def _check(self, key: int) -> None:
-        if key < len(self._candidates) and _plain(self._candidates[key]) != self._journal[key]:
+        if key in self._journal and key < len(self._candidates) and _plain(self._candidates[key]) != self._journal[key]:
             raise CannotRunError(
                 f"The journal's proposal {key} is {self._journal[key]}, where {type(self._search).__name__} "
                 f"proposes {_plain(self._candidates[key])}",

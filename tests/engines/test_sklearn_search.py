@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import threading
+import time
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -169,6 +170,17 @@ def test_a_finite_space_is_drawn_without_repeats_and_without_a_warning() -> None
         engine = RandomEngine(space, direction="maximize", seed=0, splits=3, n_iter=50)
         assert len({str(p.config) for p in iter(engine.propose, None)}) == 4
     engine.close()
+
+
+def test_of_a_hundred_thousand_candidates_only_those_needed_are_drawn() -> None:
+    engine = RandomEngine(SPACE, direction="maximize", seed=0, splits=3, n_iter=100_000)
+    few = RandomEngine(SPACE, direction="maximize", seed=0, splits=3, n_iter=3)
+    began = time.process_time()
+    assert [engine.propose() for _ in range(3)] == [few.propose() for _ in range(3)]
+    # Drawing them all takes about 20 s; three take milliseconds.
+    assert time.process_time() - began < 2.0
+    engine.close()
+    few.close()
 
 
 def test_whole_numbers_on_a_logarithmic_scale_have_their_share_of_it() -> None:
