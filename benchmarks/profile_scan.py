@@ -79,18 +79,15 @@ def main(arguments: list[str] | None = None) -> int:
         for _ in range(chosen.repeats):
             scans.append(measure(_SCAN, path))
             profiles.append(measure(_PROFILE, path))
-            print(
-                told = [f"{name} {s:.2f} s {b / 1e6:,.0f} MB" for name, (s, b) in (("scan", scans[-1]), ("profile", profiles[-1]))]
-            print("  " + "   ".join(told), flush=True)
-                flush=True,
+            told = (
+                f"{name} {spent:.2f} s {peak / 1e6:,.0f} MB" for name, (spent, peak) in (("scan", scans[-1]), ("profile", profiles[-1]))
             )
+            print("  " + "   ".join(told), flush=True)
     ratio = statistics.median(p[0] for p in profiles) / statistics.median(s[0] for s in scans)
     peak = max(p[1] for p in profiles)
     holds = ratio <= LARGEST_RATIO and peak <= LARGEST_BYTES
-    print(
     limits = f"at most {LARGEST_RATIO} and {LARGEST_BYTES / 1e6:,.0f} MB"
     print(f"profile / scan = {ratio:.2f}, peak {peak / 1e6:,.0f} MB, {limits}: {'holds' if holds else 'MISSED'}")
-    )
     return 0 if holds else 1
 
 

@@ -129,7 +129,9 @@ def date_format(values: pl.Series, *, named_like_time: bool) -> tuple[str, bool]
     formats = (*DATE_FORMATS, *MONTH_FORMATS) if isinstance(looks_written, float) and looks_written > 0.9 else ()
     if named_like_time and probe.str.contains(r"^(19|20)\d{6}(\d{4}|\d{6})?$").all():
         formats = COMPACT_FORMATS
-    fitting = [f for f in formats if _share(probe, f) >= 0.95 and _share(values, f) >= 0.95]
+    # A handful of values rules most formats out.
+    few = probe.head(8)
+    fitting = [f for f in formats if _share(few, f) >= 0.5 and _share(probe, f) >= 0.95 and _share(values, f) >= 0.95]
     if not fitting:
         return "", False
     best = max(fitting, key=lambda f: (_share(values, f), _order(as_dates(values, f))))
