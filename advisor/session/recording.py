@@ -24,11 +24,12 @@ class Recorder:
         """Seconds of budget used, over all engine lives of the run."""
         return self._before + self._clock() - self._began
 
-    def emit(self, event: Event) -> None:
-        """Journals `event`; when it returns, the event is on disk."""
-        stamped = event.model_copy(update={"at": time.time(), "elapsed": round(self.elapsed(), 4)})
-        self._journal.append(stamped)
-        self.state = fold(self.state, stamped)
+    def emit(self, *events: Event) -> None:
+        """Journals `events` in one transaction; when it returns, all of them are on disk."""
+        stamp = {"at": time.time(), "elapsed": round(self.elapsed(), 4)}
+        stamped = [event.model_copy(update=stamp) for event in events]
+        self._journal.append(*stamped)
+        self.state = fold(self.state, *stamped)
 
 
 class Gate:

@@ -6,10 +6,10 @@ from statistics import median
 from typing import Any, Literal
 
 from advisor.core.errors import CannotRunError
-from advisor.core.events import PlanRevised, TrialState
+from advisor.core.events import Noted, PlanRevised, StageStarted, TrialState
 from advisor.core.facts import Measured
 from advisor.core.plan import Plan, Stage, Strategy
-from advisor.core.ports import Engine
+from advisor.core.ports import Engine, Result
 from advisor.core.space import Config, SearchSpace
 from advisor.core.value import round_significant
 from advisor.session.planning import changes, recommend
@@ -21,7 +21,9 @@ CONFIRM_FEW_BELOW = 15
 """Below this many trials the confirm stage holds the default and the winner only. Source: contract, 'How many trials'."""
 RESERVE_SHARE = 0.45
 """The largest share of the budget that confirming and refitting may keep back. [H]"""
-LARGE_GRID_TRIALS = 100_000
+SPARE_RATIO = 0.2
+"""Another family is searched when at least this share of the budget is left once the first one's search is exhausted. [H]"""
+ENDLESS_TRIALS = 100_000
 """A random search that the clock ends: more candidates than any budget affords."""
 
 
@@ -70,7 +72,8 @@ def pilot(walk: Walk) -> None:
     winner = engine.winner()
     if not is_over:
         _revise(walk, winner.family, winner.reason)
-    walk.history = engine.history(walk.plan.family)
+    walk.histories = {c.family: engine.history(c.family) for c in first.shortlist}
+    walk.ranking = [name for name, score in engine.ranking() if score is not None]
 
 
 def _revise(walk: Walk, winner: str, reason: str) -> None:
@@ -79,23 +82,9 @@ def _revise(walk: Walk, winner: str, reason: str) -> None:
     seconds = {m.family: m.fit_seconds for m in measured}
     if winner in seconds:
         update_reserve(walk, seconds[winner])
-    if walk.follows_facts:
-        answers = walk.facts.answers.model_copy(update={"model": winner})
-        revised = recommend(walk.facts.model_copy(update={"measured": measured, "answers": answers}))
-    elif winner != walk.plan.family:
-        revised = walk.plan.model_copy(update={"family": winner})
-    else:
+    revised = _replanned(walk, winner, measured)
+    if revised is None:
         return
-    # The splits, the score and the workers stay: the pilot's scores must compare with the search's.
-    kept: dict[str, Any] = {
-        "validation": walk.plan.validation,
-        "metric": walk.plan.metric,
-        "direction": walk.plan.direction,
-        "envelope": revised.envelope.model_copy(
-            update={"workers": walk.plan.envelope.workers, "threads_per_worker": walk.plan.envelope.threads_per_worker}
-        ),
-    }
-    revised = revised.model_copy(update=kept)
     times = ", ".join(f"{m.family} {m.fit_seconds:g} s" for m in measured)
     walk.recorder.emit(
         PlanRevised(
@@ -106,6 +95,31 @@ def _revise(walk: Walk, winner: str, reason: str) -> None:
         )
     )
     walk.plan = revised
+
+
+def _replanned(walk: Walk, family: str, measured: tuple[Measured, ...], *, seconds: float | None = None) -> Plan | None:
+    """What the rules say once `family` and its fit time are known; None when the plan in force stays.
+
+    The splits, the score and the workers stay, so that what was scored before compares with what comes.
+    """
+    plan = walk.plan
+    if not walk.follows_facts:
+        return plan.model_copy(update={"family": family}) if family != plan.family else None
+    answers = walk.facts.answers.model_copy(update={"model": family} | ({} if seconds is None else {"budget_seconds": seconds}))
+    try:
+        revised = recommend(walk.facts.model_copy(update={"measured": measured, "answers": answers}))
+    except CannotRunError as error:
+        walk.recorder.emit(Noted(level="warning", text=f"The plan stays with {plan.family}: {error.what}."))
+        return None
+    kept: dict[str, Any] = {
+        "validation": plan.validation,
+        "metric": plan.metric,
+        "direction": plan.direction,
+        "envelope": revised.envelope.model_copy(
+            update={"workers": plan.envelope.workers, "threads_per_worker": plan.envelope.threads_per_worker}
+        ),
+    }
+    return revised.model_copy(update=kept)
 
 
 def _measured(walk: Walk) -> tuple[Measured, ...]:
@@ -136,27 +150,94 @@ def update_reserve(walk: Walk, fit_seconds: float) -> None:
 
 
 def search(walk: Walk) -> None:
-    """Runs every stage between pilot and confirm, as far as time and the cap on trials allow."""
+    """Runs every stage between pilot and confirm, as far as time and the cap on trials allow.
+
+    Where the search of the winner is exhausted early, as a grid is, the time left goes to the next family of the race.
+    """
+    _search_stages(walk)
+    while _has_spare_time(walk) and (runner_up := _runner_up(walk)) is not None:
+        if not _turn_to(walk, runner_up):
+            return
+        _search_stages(walk)
+
+
+def _search_stages(walk: Walk) -> None:
     stages = [s for s in walk.plan.stages if s.name not in ("pilot", "confirm")]
     for position, stage in enumerate(stages):
         reserve = walk.reserve.confirm + walk.reserve.refit
-        if walk.has_stopped or walk.was_interrupted or not walk.history:
+        history = walk.histories.get(walk.plan.family, [])
+        if walk.has_stopped or walk.was_interrupted or not history:
             return
         later = {s.name for s in stages[position + 1 :]} | {"confirm"}
-        is_over = any(s.stage in later for s in walk.recorder.state.stages)
         left = walk.trials_left()
-        if not is_over and (walk.remaining() <= reserve or left == 0):
+        if any(s.stage in later for s in walk.recorder.state.stages) or walk.remaining() <= reserve or left == 0:
             continue
-        engine, space = _engine(walk, stage, coarse=stages[position - 1] if position else None)
+        engine, space = _engine(walk, stage, coarse=stages[position - 1] if position else None, history=history)
         own = sum(t.stage == stage.name and t.status != "interrupted" for t in walk.recorder.state.trials.values())
-        walk.drive(engine, stage=stage, space=space, reserve=reserve, is_over=is_over, max_trials=None if left is None else left + own)
+        walk.drive(engine, stage=stage, space=space, reserve=reserve, max_trials=None if left is None else left + own)
 
 
-def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None) -> tuple[Engine, SearchSpace]:
+def _has_spare_time(walk: Walk) -> bool:
+    """True when so much time is left that another family can be searched in it."""
+    if walk.has_stopped or walk.was_interrupted or walk.trials_left() == 0 or walk.recorder.state.confirmed is not None:
+        return False
+    if any(s.stage in ("search", "confirm") for s in walk.recorder.state.stages):
+        return False
+    return walk.remaining() - walk.reserve.confirm - walk.reserve.refit > SPARE_RATIO * walk.plan.budget.seconds
+
+
+def _runner_up(walk: Walk) -> str | None:
+    """The best family of the race that has not been searched; None when there is none, or the user named the strategy."""
+    if not walk.follows_facts or walk.facts.answers.strategy != "auto":
+        return None
+    searched = {t.family for t in walk.recorder.state.trials.values() if t.stage in ("coarse", "fine", "search")}
+    return next((name for name in walk.ranking if name not in searched), None)
+
+
+def _turn_to(walk: Walk, family: str) -> bool:
+    """Puts a search of `family` into the plan for the time that is left; False when the rules have none to offer."""
+    measured = _measured(walk)
+    spare = walk.remaining() - walk.reserve.confirm - walk.reserve.refit
+    offered = _replanned(walk, family, measured, seconds=max(spare, 1.0))
+    own = [s for s in offered.stages if s.name not in ("pilot", "confirm")] if offered is not None else []
+    if offered is None or not own:
+        return False
+    stage = own[0].model_copy(update={"name": "search", "seconds": round(spare, 1)})
+    before = [s for s in walk.plan.stages if s.name != "confirm"]
+    after = [s for s in walk.plan.stages if s.name == "confirm"]
+    plan = walk.plan.model_copy(
+        update={
+            "family": family,
+            "shortlist": (offered.candidate, *(c for c in walk.plan.shortlist if c.family != family)),
+            "strategy": offered.strategy,
+            "sampler": offered.sampler,
+            "pruner": offered.pruner,
+            "stages": (*before, stage, *after),
+        }
+    )
+    walk.recorder.emit(
+        StageStarted(
+            stage=stage.name,
+            strategy=stage.strategy.value,
+            engine=stage.engine,
+            space={n: p.model_dump(mode="json") for n, p in offered.space.items()},
+        ),
+        PlanRevised(
+            plan=plan.to_mapping(),
+            reason=f"The search of {walk.plan.family} is exhausted with {spare:.0f} s left: {family}, next in the race, is searched too.",
+            changes=changes(walk.plan, plan),
+            measured=tuple(m.model_dump(mode="json") for m in measured),
+        ),
+    )
+    walk.plan = plan
+    return True
+
+
+def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tuple[Config, Result]]) -> tuple[Engine, SearchSpace]:
     """The engine of a search stage, and the space it moves in: parameters the stage does not name stay at the best so far."""
     plan = walk.plan
     space = plan.space.restrict(stage.space) if stage.space else plan.space
-    common: dict[str, Any] = {"direction": plan.direction, "seed": plan.seed, "history": walk.history}
+    common: dict[str, Any] = {"direction": plan.direction, "seed": plan.seed, "history": history}
     match stage.strategy:
         case Strategy.GRID:
             from advisor.engines.levels import levels, refine
@@ -164,13 +245,13 @@ def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None) -> tuple[Engine, 
 
             grid = levels(space, stage.trials)
             best = _best_config(walk)
-            if coarse is not None and best is not None:
+            if stage.name == "fine" and coarse is not None and best is not None:
                 grid = refine(space, best, levels(space, coarse.trials), stage.trials)
             return GridEngine(space, levels=grid, splits=plan.validation.splits, **common), space
         case Strategy.RANDOM | Strategy.PORTFOLIO:
             from advisor.engines.sklearn_search import RandomEngine
 
-            wanted = stage.trials if plan.budget.trials_cap is not None or stage.strategy is Strategy.RANDOM else LARGE_GRID_TRIALS
+            wanted = stage.trials if plan.budget.trials_cap is not None or stage.strategy is Strategy.RANDOM else ENDLESS_TRIALS
             return RandomEngine(space, n_iter=wanted, splits=plan.validation.splits, **common), space
         case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC as sampler:
             from advisor.engines.optuna_study import OptunaEngine

@@ -49,8 +49,10 @@ class Walk:
     is_interrupted: Callable[[], bool]
     prepared: Prepared
     reserve: Reserve = field(default_factory=lambda: Reserve(0.0, 0.0))
-    history: list[tuple[Config, Result]] = field(default_factory=list)
-    """What the pilot evaluated of the planned family."""
+    histories: dict[str, list[tuple[Config, Result]]] = field(default_factory=dict)
+    """What the pilot evaluated, by family."""
+    ranking: list[str] = field(default_factory=list)
+    """Families with a score in the race, best first."""
     has_stopped: bool = False
     """True once a stop command was carried out: what is left is to confirm and ship."""
     was_interrupted: bool = False
