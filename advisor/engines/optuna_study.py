@@ -34,6 +34,7 @@ from advisor.core.plan import Pruner
 from advisor.core.ports import Proposal, Result
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.core.value import encode
+from advisor.engines.levels import levels
 
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
 StrategyName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid", "asha", "hyperband"]
@@ -445,8 +446,6 @@ def _library_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
 
 
 def _finite_grid(space: SearchSpace, given: Mapping[str, Sequence[Any]] | None, n_trials: int | None) -> dict[str, list[Any]]:
-    from advisor.engines.levels import levels
-
     if given is None and n_trials is None:
         raise InputError("A grid needs its levels", where="plan, sampler", cure="Give levels or the number of trials.")
     chosen = given if given is not None else levels(space, n_trials or 1)
