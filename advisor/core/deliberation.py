@@ -218,7 +218,11 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
     validation, situation = _validation(facts, rulebook, situation, notes)
     families, validation, situation = _shortlist(facts, task, validation, rulebook, situation, notes)
     frozen = _known_freezes(facts, families)
-    candidates = tuple(candidate_of(f, facts, rulebook, _family_situation(f, facts, validation, situation), frozen) for f in families)
+    measured = {m.family for m in facts.measured}
+    candidates = tuple(
+        candidate_of(f, rulebook, _family_situation(f, facts, validation, situation), frozen, is_measured=f.name in measured)
+        for f in families
+    )
     first = _family_situation(families[0], facts, validation, situation)
     first = first.with_values(space_facts(candidates[0].space, families[0]))
     workers, threads, first = _envelope(facts, families[0], rulebook, first, notes)

@@ -115,7 +115,7 @@ def what_if(facts: Facts, rulebook: Rulebook, changes: Mapping[str, Any]) -> Pla
     return PlanDiff(headline_now=headline(now), headline_then=headline(then), differences=differences(now, then))
 
 
-_MODELS = {"hardware": Hardware, "data": Dataset, "answers": Answers}
+_MODELS: dict[str, type[Value]] = {"hardware": Hardware, "data": Dataset, "answers": Answers}
 
 
 def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
@@ -137,11 +137,7 @@ def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
             inputs = ", ".join(about.inputs) or "earlier parts of the plan"
             raise InputError(f"{name} is computed and cannot be set", where="--what-if", cure=f"Change what it follows from: {inputs}.")
         try:
-            value = (
-                None
-                if _may_be_none(prefix, field) and text in (None, "none", "auto" if field != "model" and field != "strategy" else None)
-                else about.parse(text)
-            )
+            value = None if _may_be_none(prefix, field) and text in (None, "none", "auto") else about.parse(text)
         except ValueError as error:
             raise InputError(str(error).rstrip("."), where=f"--what-if {name}", cure="Write a value that fits.") from error
         parts.setdefault(prefix, {})[field] = value
@@ -164,8 +160,8 @@ def _may_be_none(prefix: str, field: str) -> bool:
 
 def _full(name: str) -> str:
     """The dotted name of a fact given by its last part, `answers` first."""
-    for prefix, model in (("answers", Answers), ("data", Dataset), ("hardware", Hardware)):
-        if name in model.model_fields:
+    for prefix in ("answers", "data", "hardware"):
+        if name in _MODELS[prefix].model_fields:
             return f"{prefix}.{name}"
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from advisor.core.deliberation import Outline, decide, outline, shown
@@ -69,7 +70,56 @@ def field_flips(name: str, rulebook: Rulebook, situation: Situation) -> tuple[Fl
                         distance,
                         Flip(fact=predicate.fact, now=shown(value), becomes=shown(wanted), then=f"{name} = {encode(then)}"),
                     )
+            for distance, flip in _through(name, predicate.fact, now, rulebook, situation) if vocabulary()[predicate.fact].inputs else ():
+                key = (flip.fact, "up" if flip.becomes > flip.now else "down")
+                if key not in found or distance < found[key][0]:
+                    found[key] = (distance, flip)
     return tuple(flip for _, flip in sorted(found.values(), key=lambda f: (f[0], f[1].fact, str(f[1].becomes))))
+
+
+def _through(name: str, derived: str, now: Any, rulebook: Rulebook, situation: Situation) -> list[tuple[float, Flip]]:
+    """Where a primary fact that `derived` follows would have to be for field `name` to change, found by bisection."""
+    about, out = vocabulary()[derived], []
+    for primary in (*about.rises_with, *about.falls_with):
+        value = situation.value(primary)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            continue
+
+        def seen(at: float, primary: str = primary) -> Any:
+            try:
+                return decide(name, rulebook, situation.with_values({primary: at})).value
+            except AdvisorError:
+                return now
+
+        for up in (True, False):
+            edge = _edge(seen, float(value), now, whole=vocabulary()[primary].kind == "integer", up=up)
+            if edge is not None:
+                flip = Flip(fact=primary, now=shown(value), becomes=edge[0], then=f"{name} = {encode(edge[1])}")
+                out.append((_distance(value, edge[0]), flip))
+    return out
+
+
+def _edge(seen: Callable[[float], Any], value: float, now: Any, *, whole: bool, up: bool) -> tuple[float, Any] | None:
+    """The number nearest to `value` at which `seen` gives something else than `now`, and what; None within `FURTHEST`."""
+    inside, factor = value, 2.0 if up else 0.5
+    while True:
+        outside = inside * factor
+        if max(outside / value, value / outside) > FURTHEST or (whole and outside < 1):
+            return None
+        then = seen(outside)
+        if then != now:
+            break
+        inside = outside
+    for _ in range(STEPS):
+        if whole and abs(outside - inside) < 1:
+            break
+        middle = math.sqrt(inside * outside)
+        there = seen(middle)
+        if there == now:
+            inside = middle
+        else:
+            outside, then = middle, there
+    return (float(max(1, round(outside))) if whole else round_significant(outside, 3)), then
 
 
 def _distance(now: Any, wanted: Any) -> float:
@@ -108,8 +158,12 @@ def strategy_flips(o: Outline, facts: Facts, rulebook: Rulebook) -> tuple[Flip, 
         value = getattr(getattr(facts, part), attribute)
         if isinstance(value, Unknown):
             continue
+
+        def seen(at: float, name: str = name) -> str:
+            return _strategy(_changed(facts, name, at), rulebook)
+
         for up in (True, False):
-            edge = _bisect(facts, rulebook, name, float(value), now, up=up)
+            edge = _edge(seen, float(value), now, whole=vocabulary()[name].kind == "integer", up=up)
             if edge is not None:
                 at, then = edge
                 out.append((_distance(value, at), Flip(fact=name, now=shown(value), becomes=at, then=then)))
@@ -120,27 +174,3 @@ def strategy_flips(o: Outline, facts: Facts, rulebook: Rulebook) -> tuple[Flip, 
         if then != now and not then.startswith("no plan"):
             out.append((1.0, Flip(fact="answers.goal", now=str(facts.answers.goal), becomes=str(wanted), then=then)))
     return tuple(flip for _, flip in sorted(out, key=lambda f: (f[0], f[1].fact, str(f[1].becomes))))
-
-
-def _bisect(facts: Facts, rulebook: Rulebook, name: str, value: float, now: str, *, up: bool) -> tuple[float, str] | None:
-    """The value nearest to `value` at which the strategy is another one, and which; None within `FURTHEST`."""
-    whole = vocabulary()[name].kind == "integer"
-    inside, factor, then = value, 2.0 if up else 0.5, now
-    while True:
-        outside = inside * factor
-        if max(outside / value, value / outside) > FURTHEST or (whole and outside < 1):
-            return None
-        then = _strategy(_changed(facts, name, outside), rulebook)
-        if then != now:
-            break
-        inside = outside
-    for _ in range(STEPS):
-        if whole and abs(outside - inside) < 1:
-            break
-        middle = math.sqrt(inside * outside)
-        seen = _strategy(_changed(facts, name, middle), rulebook)
-        if seen == now:
-            inside = middle
-        else:
-            outside, then = middle, seen
-    return (float(max(1, round(outside))) if whole else round_significant(outside, 3)), then

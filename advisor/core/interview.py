@@ -193,12 +193,9 @@ def _group(facts: Facts) -> Question | None:
     seen = facts.data.group_candidates
     if not seen and facts.answers.group is None:
         return None
-    best = max(seen, key=lambda s: s.confidence, default=None)
-    why = (
-        f"{best.column}: {best.reason}. If rows of one belong together, scores without it are too good."
-        if best is not None
-        else "You named it."
-    )
+    best, why = max(seen, key=lambda s: s.confidence, default=None), "You named it."
+    if best is not None:
+        why = f"{best.column}: {best.reason}. If rows of one belong together, scores without it are too good."
     return Question(
         field="group",
         text=_text("group"),
@@ -249,8 +246,9 @@ def _workers(facts: Facts, plan: Plan | None) -> Question | None:
 def headline(plan: Plan) -> str:
     """What a person compares plans by: strategy, family, metric, validation, about how many trials in how long."""
     splits = f"{plan.validation.scheme} {plan.validation.folds}" + (f"×{plan.validation.repeats}" if plan.validation.repeats > 1 else "")
+    when = show_seconds(plan.forecast.seconds_p50)
     family = plan.family if len(plan.shortlist) == 1 else f"{len(plan.shortlist)} families from {plan.family}"
-    return f"{plan.strategy}, {family}, {plan.metric}, {splits}, about {plan.forecast.trials} trials in {show_seconds(plan.forecast.seconds_p50)}"
+    return f"{plan.strategy}, {family}, {plan.metric}, {splits}, about {plan.forecast.trials} trials in {when}"
 
 
 _FEW = 6

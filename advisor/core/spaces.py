@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.core.derived import Situation
 from advisor.core.errors import InputError, RulebookError
-from advisor.core.facts import Facts, Unknown
+from advisor.core.facts import Unknown
 from advisor.core.family import Family
 from advisor.core.plan import Candidate
 from advisor.core.predicates import Verdict
@@ -70,7 +70,9 @@ def adjusting(rulebook: Rulebook, family: Family, situation: Situation) -> tuple
     return tuple(r for r in mine if r.verdict(situation) is Verdict.HOLDS)
 
 
-def candidate_of(family: Family, facts: Facts, rulebook: Rulebook, situation: Situation, frozen: Mapping[str, Any]) -> Candidate:
+def candidate_of(
+    family: Family, rulebook: Rulebook, situation: Situation, frozen: Mapping[str, Any], *, is_measured: bool = False
+) -> Candidate:
     """The family with its space adjusted, the default first among its starts.
 
     Every adjusted range still holds the default, so that trial 0 belongs to the space. `frozen` holds the user's fixed
@@ -133,7 +135,7 @@ def candidate_of(family: Family, facts: Facts, rulebook: Rulebook, situation: Si
         starts=tuple(configs),
         fixed=fixed,
         fit_seconds=situation.value("family.fit_seconds"),
-        is_measured=any(m.family == family.name for m in facts.measured),
+        is_measured=is_measured,
     )
 
 
