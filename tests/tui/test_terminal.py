@@ -81,3 +81,10 @@ def test_every_screen_can_be_imported_without_a_heavy_library() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
     assert "textual" in loaded
     assert HEAVY.isdisjoint(loaded)
+
+
+def test_the_questions_paint_before_any_model_of_values_is_loaded() -> None:
+    code = "import sys, advisor.tui.app, advisor.tui.screens.questions, advisor.tui.screens.start; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    assert "pydantic" not in loaded
+    assert "advisor.session" not in loaded

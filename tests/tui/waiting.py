@@ -14,9 +14,9 @@ LONGEST_SECONDS = 20.0
 """Far above what any step takes (milliseconds): only a step that never comes reaches it."""
 
 
-async def until(pilot: Pilot[Any], holds: Callable[[], object], what: str = "the condition") -> None:
-    """Returns once `holds()` is true; fails, naming `what`, when it is not after `LONGEST_SECONDS`."""
-    end = time.monotonic() + LONGEST_SECONDS
+async def until(pilot: Pilot[Any], holds: Callable[[], object], what: str = "the condition", *, seconds: float = LONGEST_SECONDS) -> None:
+    """Returns once `holds()` is true; fails, naming `what`, when it is not after `seconds`."""
+    end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"{what} never held on {pilot.app.screen!r}"
         await pilot.pause(0.01)

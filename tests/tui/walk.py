@@ -28,7 +28,7 @@ class FakeQuestion:
     value: Any
     provenance: str
     why: str
-    changes: str = ""
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def questions(facts: Facts) -> tuple[FakeQuestion, ...]:
             a.target or "left",
             "guessed 0.93",
             "left: 2 values, the last column, a name that targets often have.",
-            "the task, the metric and the validation",
+            ("Everything else follows from it.",),
         ),
         FakeQuestion(
             "metric",
@@ -192,7 +192,7 @@ def questions(facts: Facts) -> tuple[FakeQuestion, ...]:
             a.metric or "log_loss",
             "guessed",
             "11 % positives: accuracy would reward never predicting them.",
-            "what is optimised",
+            ("accuracy: tpe, 3 families, accuracy, about 95 trials in 16 min",),
         ),
         FakeQuestion(
             "model",
@@ -212,7 +212,7 @@ def questions(facts: Facts) -> tuple[FakeQuestion, ...]:
             a.budget_seconds,
             "default",
             "Ten minutes afford about 48 trials.",
-            "strategy, trials",
+            ("6 min: random, 2 families, about 28 trials in 5 min", "40 min: gp, 3 families, about 190 trials in 34 min"),
         ),
         FakeQuestion(
             "goal",
@@ -222,7 +222,7 @@ def questions(facts: Facts) -> tuple[FakeQuestion, ...]:
             a.goal,
             "default",
             "best: as good as the budget affords.",
-            "strategy",
+            ("quick: random, 3 families, about 60 trials in 10 min",),
         ),
         FakeQuestion(
             "group",
@@ -232,9 +232,9 @@ def questions(facts: Facts) -> tuple[FakeQuestion, ...]:
             a.group,
             "none found",
             "No column repeats an entity.",
-            "validation",
+            ("x3: folds by group",),
         ),
-        FakeQuestion("seed", "Which seed?", "number", (), a.seed, "default", "Equal seeds give equal runs.", ""),
+        FakeQuestion("seed", "Which seed?", "number", (), a.seed, "default", "Equal seeds give equal runs.", ()),
     )
 
 
