@@ -14,6 +14,7 @@ from advisor.cli.options import Setting, json_option, runs_option
 from advisor.core.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from advisor.core.events import PlanRevised
     from advisor.core.facts import Facts
     from advisor.core.plan import Evidence, Plan, Rejected
 
@@ -69,7 +70,16 @@ def _plan_of(door: Door, subject: str, runs: Path) -> tuple[Plan, Facts | None]:
     if state.plan is None:
         plan, saved = door.session.load_plan(folder.plan)
         return plan, facts or saved
-    return PlanValue.from_mapping(state.plan), facts
+    plan = PlanValue.from_mapping(state.plan)
+    return plan, facts if facts is None or not state.revisions else _as_revised(facts, state.revisions[-1], plan)
+
+
+def _as_revised(facts: Facts, revision: PlanRevised, plan: Plan) -> Facts:
+    """The facts behind a plan that the pilot revised: with what it measured, and the family that won it."""
+    from advisor.core.facts import Measured
+
+    measured = tuple(Measured.model_validate(entry) for entry in revision.measured)
+    return facts.model_copy(update={"measured": measured, "answers": facts.answers.model_copy(update={"model": plan.family})})
 
 
 def _evidence(plan: Plan, field: str) -> list[Evidence]:

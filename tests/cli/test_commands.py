@@ -477,3 +477,59 @@ def test_a_reader_that_leaves_early_is_no_crash() -> None:
         opened = door()
         opened.out = pipe
         assert run(["plan", "customers.csv"], opened) == 141  # 128 + SIGPIPE, as a shell reports it
+
+
+def test_explain_tells_why_why_not_and_gives_json() -> None:
+    _, out, _ = call(FakeSession(), "explain", "plan.toml", "--why", "validation", "--why-not", "grid")
+    assert "12,430 rows are enough for five folds" in out
+    assert "6 dimensions, at most 3" in out
+    assert "hypergradient" not in out, "only what was asked"
+    _, out, _ = call(FakeSession(), "explain", "plan.toml")
+    assert "11 % positives" in out
+    assert "hypergradient was not chosen" in out
+    answer = json.loads(call(FakeSession(), "explain", "plan.toml", "--why-not", "grid", "--json")[1])
+    assert [r["strategy"] for r in answer["rejected"]] == ["grid"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--why", "validaton"), "validation"),
+        (("--why-not", "grit"), "grid"),
+        (("--why-not", "tpe"), "--why strategy"),
+        (("--what-if", "x=1"), "facts"),
+    ],
+)
+def test_explain_refuses_what_is_not_there_with_the_nearest_name(words: tuple[str, str], hint: str) -> None:
+    code, _, err = call(FakeSession(), "explain", "plan.toml", *words)
+    assert code == 2
+    assert hint in err
+
+
+def test_rules_are_listed_shown_and_checked() -> None:
+    code, out, _ = call(FakeSession(), "rules", "list")
+    assert code == 0
+    assert "STRATEGY" in out
+    assert "recommends grid" in out
+    listed = json.loads(call(FakeSession(), "rules", "list", "--kind", "strategy", "--json")[1])
+    assert {rule["kind"] for rule in listed} == {"strategy"}
+    name = listed[-1]["id"]
+    for subject in (name, "grid", "ridge"):
+        code, out, _ = call(FakeSession(), "rules", "show", subject)
+        assert code == 0
+        assert "source" in out
+    assert "The rulebook is sound" in call(FakeSession(), "rules", "check")[1]
+
+
+def test_an_unknown_rule_is_told_with_the_nearest_name() -> None:
+    code, _, err = call(FakeSession(), "rules", "show", "ridg")
+    assert code == 2
+    assert "Did you mean 'ridge'?" in err
+
+
+def test_every_fault_of_a_folder_of_rules_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('[[rule]]\nid = "x"\n[[rule]]\nid = "x"\nbecuse = "y"\n')
+    code, out, err = call(FakeSession(), "rules", "check", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert "used twice" in err
+    assert "becuse" in err
