@@ -244,7 +244,7 @@ def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tup
             from advisor.engines.sklearn_search import GridEngine
 
             grid = levels(space, stage.trials)
-            best = _best_config(walk)
+            best = _best_config(walk, stages=("pilot", "coarse"))
             if stage.name == "fine" and coarse is not None and best is not None:
                 grid = refine(space, best, levels(space, coarse.trials), stage.trials)
             return GridEngine(space, levels=grid, splits=plan.validation.splits, **common), space
@@ -275,13 +275,13 @@ def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tup
             )
 
 
-def _best_config(walk: Walk) -> Config | None:
-    """The best configuration of the planned family so far; the earliest of equals."""
+def _best_config(walk: Walk, *, stages: tuple[str, ...]) -> Config | None:
+    """The best configuration of the planned family in the named stages; the earliest of equals, so that a resume finds the same."""
     state = walk.recorder.state
     sign = 1 if state.direction == "maximize" else -1
     finished = [
         (sign * t.value, -t.number, t.config)
         for t in state.trials.values()
-        if t.status == "completed" and t.family == walk.plan.family and t.stage != "confirm" and t.value is not None
+        if t.status == "completed" and t.family == walk.plan.family and t.stage in stages and t.value is not None
     ]
     return max(finished, key=lambda entry: entry[:2])[2] if finished else None
