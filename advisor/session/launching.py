@@ -83,7 +83,7 @@ def _launch(folder: RunFolder, began: float | None) -> None:
     launch_engine(
         folder.path,
         began=began if began is not None else time.monotonic(),
-        arguments=["-m", ENGINE_MODULE, str(folder.path)],
+        arguments=["-P", "-m", ENGINE_MODULE, str(folder.path)],
         is_ready=lambda pid: has_engine_started(folder.journal, pid),
     )
 

@@ -45,7 +45,7 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
     from advisor.supervise.resumption import interrupted
 
     folder = RunFolder(run_dir)
-    with RunLock(run_dir), StopSignals() as signals, Journal.open(folder.journal) as journal:
+    with RunLock(run_dir), StopSignals() as signals, Journal.open(folder.journal, is_abandoned=signals) as journal:
         events = [event for _, event in read_events(folder.journal)]
         recorder = Recorder(journal, events, began=began, clock=clock)
         plan = Plan.from_mapping(recorder.state.plan) if recorder.state.plan else load_plan(folder.plan)[0]
