@@ -30,8 +30,6 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
-from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from advisor.core.errors import CannotRunError, InputError, nearest
@@ -46,8 +44,6 @@ NUMERIC_KINDS = frozenset({ColumnKind.NUMERIC, ColumnKind.INTEGER_CODED, ColumnK
 UNUSED_KINDS = frozenset({ColumnKind.CONSTANT, ColumnKind.IDENTIFIER})
 SCALER = "scaler"
 """The one hyperparameter that belongs to the preprocessing: ``standard``, ``quantile`` or ``robust``."""
-GAMMA_SCALE = "gamma_scale"
-"""Factor on the kernel width that scikit-learn calls ``scale``, so that 1 is the library's default on every table."""
 
 NATIVE_CATEGORIES = 255
 """Most codes a histogram-based tree takes in one column. Source: HistGradientBoosting, `max_bins`."""
@@ -212,7 +208,7 @@ class TextComponents(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class CalibratedMargins(CalibratedClassifierCV):  # type: ignore[misc]
-    """A classifier of margins with probabilities: Platt's sigmoid on out-of-fold margins, one model on all rows.
+    """A classifier of margins with probabilities learned from out-of-fold margins, and one model on all rows.
 
     Classes of a single row cannot be calibrated; they are left out of `classes_` and never predicted.
     """
@@ -225,38 +221,6 @@ class CalibratedMargins(CalibratedClassifierCV):  # type: ignore[misc]
         self.cv = StratifiedKFold(folds, shuffle=True, random_state=0)
         super().fit(np.asarray(X)[kept], np.asarray(y)[kept], sample_weight=weight, **fit_params)
         return self
-
-
-class GammaScaled(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
-    """A support vector machine whose `gamma` is `gamma_scale` times what scikit-learn's ``gamma="scale"`` would be."""
-
-    def __init__(self, estimator: Any, *, gamma_scale: float = 1.0) -> None:
-        self.estimator = estimator
-        self.gamma_scale = gamma_scale
-
-    def fit(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Self:
-        spread = np.asarray(X).var()
-        scale = 1.0 / (X.shape[1] * spread) if spread != 0 else 1.0
-        self.estimator_ = clone(self.estimator).set_params(gamma=self.gamma_scale * scale)
-        self.estimator_.fit(X, y, sample_weight=sample_weight)
-        if hasattr(self.estimator_, "classes_"):
-            self.classes_ = self.estimator_.classes_
-        return self
-
-    def predict(self, X: Numbers) -> npt.NDArray[Any]:
-        check_is_fitted(self, "estimator_")
-        return np.asarray(self.estimator_.predict(X))
-
-    @available_if(lambda self: hasattr(self.estimator, "decision_function"))  # type: ignore[untyped-decorator]
-    def decision_function(self, X: Numbers) -> Numbers:
-        check_is_fitted(self, "estimator_")
-        return np.asarray(self.estimator_.decision_function(X))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.estimator_type, tags.classifier_tags, tags.regressor_tags = inner.estimator_type, inner.classifier_tags, inner.regressor_tags
-        return tags
 
 
 class StoppedEarly(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -342,10 +306,10 @@ def preprocess(
             case "native":
                 codes = len(categories)
                 bins = config.get("max_bins", family.fixed.get("max_bins", NATIVE_CATEGORIES))
-                steps.append(("category", make_pipeline(_codes(np.nan, np.nan, int(bins)), Gaps()), categories))
+                steps.append(("category", _codes(np.nan, int(bins)), categories))
             case "ordinal":
                 codes = len(categories)
-                steps.append(("category", _codes(-1, -2), categories))
+                steps.append(("category", _codes(-1), categories))
             case "onehot":
                 onehot = OneHotEncoder(
                     handle_unknown="infrequent_if_exist",
@@ -369,15 +333,15 @@ def preprocess(
         steps.append(("date", make_pipeline(parts, _numeric(treatment, scaler, seed)), dates))
     for i, name in enumerate(named(ColumnKind.TEXT)):
         text = TextComponents(random_state=seed)
-        steps.append((f"text{i}", make_pipeline(text, StandardScaler()) if treatment == "scale" else text, name))
+        steps.append((f"text{i}", text, name))
     return ColumnTransformer(steps, sparse_threshold=0.0, verbose_feature_names_out=False), codes
 
 
-def _codes(unknown: float, missing: float, most: int = NATIVE_CATEGORIES) -> OrdinalEncoder:
+def _codes(unknown: float, most: int = NATIVE_CATEGORIES) -> OrdinalEncoder:
+    """Codes from 0 in the order of the names, with one code for what is rare; a missing cell is a category of its own."""
     return OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=unknown,
-        encoded_missing_value=missing,
         min_frequency=RARE_ROWS,
         max_categories=min(most, NATIVE_CATEGORIES),
     )
@@ -443,7 +407,6 @@ def _estimator(
     arguments = {**family.fixed, **config, **overrides}
     if SCALER not in signature:
         arguments.pop(SCALER, None)
-    gamma_scale = arguments.pop(GAMMA_SCALE, None) if "gamma" in signature else None
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values()):
         for name in arguments:
             if name not in signature:
@@ -459,12 +422,10 @@ def _estimator(
     model = kind(**arguments)
     if task is Task.MULTICLASS and _stops_early(model):
         model = StoppedEarly(model)
-    if gamma_scale is not None:
-        model = GammaScaled(model, gamma_scale=float(gamma_scale))
     if task is Task.REGRESSION:
         return TransformedTargetRegressor(model, transformer=StandardScaler()) if kind.__name__ in _STANDARDISED_TARGET else model
     if needs == "probability" and not hasattr(model, "predict_proba"):
-        return CalibratedMargins(model, ensemble=False)
+        return CalibratedMargins(model, ensemble=False, method="temperature" if task is Task.MULTICLASS else "sigmoid")
     return model
 
 

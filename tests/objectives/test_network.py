@@ -125,3 +125,20 @@ def test_training_leaves_the_generators_outside_alone() -> None:
     training.run_epoch()
     assert isinstance(training, Training)
     assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.gpu
+def test_a_network_learns_on_the_accelerator_and_its_model_is_read_without_one(tmp_path: Path) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no CUDA device")
+    ready = prepared(tmp_path, Task.BINARY)
+    objective = ready.objective(NETWORK, seed=1, device="cuda")
+    on_cpu = [m.value for m in ready.objective(NETWORK, seed=1)(CONFIG)]
+    steps = list(objective(CONFIG))
+    assert [m.value for m in steps] == pytest.approx(on_cpu, abs=0.1)  # other generators draw other batches
+    state = steps[1].checkpoint()
+    assert next(iter(state["folds"][0]["network"].values())).device.type == "cpu"
+    model = load(tmp_path / "m", objective.save_last(str(tmp_path / "m")))
+    assert next(model.pipeline.steps[-1][1].training_.network.parameters()).device.type == "cpu"

@@ -106,13 +106,6 @@ def test_a_margin_without_probabilities_is_calibrated_only_where_the_score_needs
         assert np.isfinite([m.value for m in objective({})]).all()
 
 
-def test_a_factor_of_one_on_the_kernel_is_the_default_of_the_library(tmp_path: Path) -> None:
-    for name, task in (("svc", Task.MULTICLASS), ("svr", Task.REGRESSION)):
-        objective = prepared(tmp_path / name, task).objective(BY_NAME[name], seed=0)
-        assert [m.value for m in objective({"gamma_scale": 1.0})] == [m.value for m in objective({"gamma": "scale"})]
-        assert [m.value for m in objective({"gamma_scale": 0.01})] != [m.value for m in objective({"gamma": "scale"})]
-
-
 def test_an_unknown_argument_names_the_nearest(tmp_path: Path) -> None:
     objective = prepared(tmp_path, Task.REGRESSION).objective(BY_NAME["ridge"], seed=0)
     with pytest.raises(InputError, match="Did you mean 'alpha'"):
