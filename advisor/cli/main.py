@@ -75,16 +75,13 @@ def run(arguments: Sequence[str], door: Door) -> int:
         return _dispatch(words, door)
     except AdvisorError as error:
         return _report(error, door)
-    except click.Abort:
-        door.say("")
-        return int(ExitCode.INTERRUPTED)
     except click.exceptions.Exit as end:
         return int(end.exit_code)
     except click.UsageError as error:
         return _report(_as_input_error(error), door)
     except click.ClickException as error:
         return _report(InputError(error.format_message(), cure="See `advisor --help`."), door)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         door.say("interrupted")
         return int(ExitCode.INTERRUPTED)
     except ReaderGoneError:

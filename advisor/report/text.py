@@ -373,7 +373,7 @@ def hardware_text(hardware: Hardware) -> str:
             lines += _wrap(text, hang=14)
             held = gpu.held_by
             if not isinstance(held, Unknown):
-                lines += [f"{'':14}held by {shown(h)}" for h in held]
+                lines += [line for holder in held for line in _wrap(f"held by {shown(holder)}", indent=14, hang=2)]
     cures = [f"{name}: {value.cure}" for name, value in hardware if isinstance(value, Unknown) and value.cure]
     return "\n".join([*lines, *(["", "To make it known"] if cures else []), *(line for cure in cures for line in _bullet(cure))])
 
@@ -416,12 +416,14 @@ def dataset_text(data: Dataset) -> str:
             c.kind.value.replace("_", " "),
             f"{_fact(c.distinct)} distinct" if c.kind is not ColumnKind.CONSTANT else "",
             f"{c.missing_ratio:.1%} missing" if c.missing_ratio else "",
-            shown(c.note, longest=60),
         )
         for c in data.columns[:_COLUMNS_SHOWN]
     ]
+    listed: list[str] = []
+    for column, line in zip(data.columns, _table(rows, right=(2, 3)), strict=False):
+        listed += [line.rstrip(), *_wrap(shown(column.note), indent=4)]
     rest = len(data.columns) - len(rows)
-    lines += ["", *_section("Columns", [*_table(rows, right=(2, 3)), *([f"and {rest} more: --json lists them all"] if rest > 0 else [])])]
+    lines += ["", *_section("Columns", [*listed, *([f"and {rest} more: --json lists them all"] if rest > 0 else [])])]
     return "\n".join(lines)
 
 
