@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,21 +76,30 @@ def test_a_changed_model_file_is_not_opened(table: Path, tmp_path: Path) -> None
         session.predict(tmp_path / "one", table)
 
 
-def test_held_out_labels_decide_nothing(table: Path, tmp_path: Path) -> None:
-    """Flipping the labels of the held-out rows must not change what is shipped (contract, 'Honest results')."""
+def test_held_out_labels_decide_nothing(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flipping the labels of the held-out rows must not change what is shipped (contract, 'Honest results').
+
+    They are flipped in the prepared table, after the split: a stratified split looks at all labels once.
+    """
     import numpy as np
     import polars as pl
 
+    from advisor.session import running
+
     facts, plan = recommended(table, budget_seconds=120, trials=6, model="logistic_regression", workers=1)
     first = advisor.execute(plan, table, run_dir=tmp_path / "one", facts=facts)
-    heldout = np.load(tmp_path / "one" / "work" / "parts.npz")["heldout"]
-    frame = pl.read_csv(table)
-    labels = frame["outcome"].to_list()
-    for row in heldout:
-        labels[row] = "good" if labels[row] == "bad" else "bad"
-    flipped = tmp_path / "flipped.csv"
-    frame.with_columns(pl.Series("outcome", labels)).write_csv(flipped)
-    second = advisor.execute(plan, flipped, run_dir=tmp_path / "two", facts=facts)
+    prepare = running.prepare_table
+
+    def flipped(*arguments: Any) -> Any:
+        prepared = prepare(*arguments)
+        heldout = set(np.load(prepared.parts)["heldout"].tolist())
+        frame = pl.read_ipc(Path(prepared.table).read_bytes())
+        codes = [1 - code if row in heldout else code for row, code in enumerate(frame["__target__"].to_list())]
+        frame.with_columns(pl.Series("__target__", codes, dtype=frame["__target__"].dtype)).write_ipc(prepared.table)
+        return prepared
+
+    monkeypatch.setattr(running, "prepare_table", flipped)
+    second = advisor.execute(plan, table, run_dir=tmp_path / "two", facts=facts)
 
     assert second.best_config == first.best_config
     assert second.shipped == first.shipped
