@@ -76,7 +76,9 @@ async def test_nothing_focusable_lies_off_screen_and_the_keys_fit(name: str, siz
     async with make().run_test(size=size) as pilot:
         screen = await opening(pilot)
         footer = screen.query_one(Footer)
-        await until(pilot, lambda: footer.query(FooterKey))
+        await until(
+            pilot, lambda: footer.query(FooterKey) and all(key.region.width for key in footer.query(FooterKey)), "the keys are placed"
+        )
         width, height = size
         for widget in screen.focus_chain:
             region = widget.region
@@ -85,7 +87,6 @@ async def test_nothing_focusable_lies_off_screen_and_the_keys_fit(name: str, siz
             assert (region.y >= 0) and (region.bottom <= height), f"{widget!r} at {region}"
         for key in footer.query(FooterKey):
             assert key.region.right <= width, f"{key.description} does not fit"
-            assert key.region.width > 0
         assert footer.region.bottom == height
 
 

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from advisor.tui.app import AdvisorApp
+from advisor.tui.frame import RowList
 from advisor.tui.screens import run as run_module
 from advisor.tui.screens.run import Gauges, RunScreen
 from tests.fakes import journals
@@ -55,7 +56,7 @@ def test_start(snap_compare: Compare) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         screen = await layout.start(pilot)
         screen.query_one(Input).cursor_blink = False
-        await layout.until(pilot, lambda: screen.query_one("#choices").option_count == 5)  # type: ignore[attr-defined]
+        await layout.until(pilot, lambda: screen.query_one("#choices", RowList).option_count == 5)
 
     assert snap_compare(AdvisorApp(FakeWalk(runs=runs)), terminal_size=(80, 24), run_before=before)
 

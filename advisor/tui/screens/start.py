@@ -47,7 +47,6 @@ class StartScreen(Page):
         Binding("f5", "reload", "Look again", key_display="F5"),
         Binding("f1", "app.help", "Help", key_display="F1"),
         Binding("question_mark", "app.help", "Help", show=False),
-        Binding("ctrl+q", "app.quit", "Quit", key_display="^q"),
         Binding("escape", "list", "To the list", show=False),
         Binding("q", "app.quit", "Quit", show=False),
     ]
@@ -75,7 +74,7 @@ class StartScreen(Page):
             )
             source = Input(value=self.advisor.source or "", placeholder="path/to/table.csv or sklearn:NAME", id="source")
             source.border_title = "Data"
-            source.border_subtitle = "Enter opens"
+            source.border_subtitle = "Enter opens · ^q quits"
             yield source
             yield Static("", id="fault", markup=False)
             yield RowList("Examples and recent runs", id="choices")
@@ -112,7 +111,7 @@ class StartScreen(Page):
                         (fit(shown(run.name), 20) + "  ", "bold"),
                         fit(shown(Path(run.source).name), 16) + "  ",
                         fit(f"{run.metric} {number(run.best_value)}", 18) + "  ",
-                        (age(run.started), "$quiet"),
+                        (age(run.started) if self.size.width >= 100 else "", "$quiet"),
                     ),
                 )
             )
