@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +119,8 @@ def test_every_score_of_two_classes_has_its_own_direction(metric: Metric, tmp_pa
     ready = prepared(tmp_path, Task.BINARY, metric=metric.name, rows=240)
     good, poor = (list(ready.objective(BY_NAME["logistic_regression"], seed=0)({"C": c}))[-1].value for c in (1.0, 1e-6))
     assert metric.sign * good > metric.sign * poor
+
+
+def test_tables_are_scored_without_loading_torch() -> None:
+    code = "import sys, advisor.objectives.final, advisor.objectives.network_objective; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
