@@ -1,12 +1,19 @@
-"""The whole walk, composed once: facts → plan → run → outcome. Both doors and the Python interface call this."""
+"""The whole walk, composed once: facts → plan → run → outcome. Both doors and the Python interface call this.
+
+Names are loaded on first use: a plan needs neither the journal nor the supervision.
+"""
 
 from __future__ import annotations
 
-from advisor.session.following import Follower, RunSummary, find_run, follow, list_runs, send
-from advisor.session.gathering import gather
-from advisor.session.launching import execute, resume, start
-from advisor.session.outcomes import outcome, predict
-from advisor.session.planning import load_plan, recommend, rulebook, save_plan
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from advisor.session.following import Follower, RunSummary, find_run, follow, list_runs, send
+    from advisor.session.gathering import gather
+    from advisor.session.launching import execute, plan_and_facts, resume, start
+    from advisor.session.outcomes import outcome, predict
+    from advisor.session.planning import load_plan, recommend, rulebook, save_plan
 
 __all__ = [
     "Follower",
@@ -18,6 +25,7 @@ __all__ = [
     "list_runs",
     "load_plan",
     "outcome",
+    "plan_and_facts",
     "predict",
     "recommend",
     "resume",
@@ -26,3 +34,18 @@ __all__ = [
     "send",
     "start",
 ]
+
+_MODULES = {
+    "following": ("Follower", "RunSummary", "find_run", "follow", "list_runs", "send"),
+    "gathering": ("gather",),
+    "launching": ("execute", "plan_and_facts", "resume", "start"),
+    "outcomes": ("outcome", "predict"),
+    "planning": ("load_plan", "recommend", "rulebook", "save_plan"),
+}
+_EXPORTS = {name: f"advisor.session.{module}" for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'advisor.session' has no attribute {name!r}")
