@@ -1,0 +1,112 @@
+"""Rule files: read fast, every fault of every file at once, local rules over shipped ones."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from advisor.core.errors import RulebookError
+from advisor.core.plan import Strategy
+from advisor.core.recommend import recommend
+from advisor.rulebook.loading import load_rulebook, shipped_folder
+from tests.fakes import facts as situations
+from tests.fakes.rulebooks import shipped
+
+
+def rule(**changed: str) -> str:
+    """A sound tip with some lines exchanged; an empty line leaves the key out."""
+    lines = {
+        "id": '"many-rows"',
+        "advise": '"Mind the rows."',
+        "when": '[{ fact = "data.rows", at_least = 10 }]',
+        "because": '"So it is."',
+        "source": '"a test"',
+        "example": '[{ given = { "data.rows" = 10 }, verdict = "holds" }]',
+        **changed,
+    }
+    return "\n[[rule]]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items() if value)
+
+
+def faults_of(folder: Path, text: str) -> tuple[str, ...]:
+    (folder / "tips.toml").write_text(text)
+    with pytest.raises(RulebookError) as caught:
+        load_rulebook(shipped_folder(), folder)
+    return caught.value.faults
+
+
+def test_the_shipped_rules_load_in_a_moment() -> None:
+    load_rulebook(shipped_folder())
+    began = time.process_time()
+    book = load_rulebook(shipped_folder())
+    assert time.process_time() - began < 0.3, "0.08 s of CPU where it was measured; the margin is for slower machines"
+    assert set(book.strategies) == set(Strategy)
+    assert len(book.families) == 12
+
+
+@pytest.mark.parametrize(
+    ("changed", "line", "message"),
+    [
+        ({"when": '[{ fact = "data.row", at_least = 10 }]'}, 5, r"unknown fact 'data.row'. Did you mean 'data.rows'?"),
+        ({"when": '[{ fact = "answers.goal", is = "qick" }]'}, 5, "Did you mean 'quick'?"),
+        ({"when": '[{ fact = "data.rows", at_least = "many" }]'}, 5, "expected a number"),
+        ({"source": ""}, 2, "source is missing"),
+        ({"because": ""}, 2, "because is missing"),
+        ({"example": ""}, 2, "example is missing"),
+        ({"example": '[{ given = { "data.rows" = 9 }, verdict = "holds" }]'}, 8, "says holds, the conditions say fails"),
+        ({"example": '[{ given = { "data.rows" = 9 }, verdict = "hold" }]'}, 8, "Did you mean 'holds'?"),
+        ({"sorce": '"x"'}, 2, "unknown key 'sorce'. Did you mean 'source'?"),
+        ({"overrides": '["few-rows"]'}, 2, "overrides unknown rule 'few-rows'"),
+        ({"advise": "", "set": '{ "validation.fold" = 3 }'}, 8, "unknown field 'validation.fold'. Did you mean 'validation.folds'?"),
+        ({"advise": "", "set": '{ "validation.folds" = "3" }'}, 8, "needs a integer"),
+        ({"advise": "", "recommend": '"tpee"'}, 8, "unknown strategy 'tpee'. Did you mean 'tpe'?"),
+        ({"advise": "", "shortlist": '["svm"]'}, 2, "unknown family 'svm'"),
+    ],
+)
+def test_a_fault_is_named_with_file_line_and_cure(tmp_path: Path, changed: dict[str, str], line: int, message: str) -> None:
+    faults = faults_of(tmp_path, rule(**changed))
+    assert any(message in f and f.startswith(f"{tmp_path.name}/tips.toml:{line}:") for f in faults), faults
+
+
+def test_every_fault_of_every_file_is_reported_together(tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text("[[rule]\n")
+    (tmp_path / "families").mkdir()
+    (tmp_path / "families" / "odd.toml").write_text('[family]\nname = "odd"\ntitel = "Odd"\n')
+    faults = faults_of(tmp_path, rule(source="") + rule(id='"second"', when='[{ fact = "data.row", below = 1 }]') + rule(id='"second"'))
+    for part in ("broken.toml", "source is missing", "data.row", "used twice", "titel", "Did you mean 'title'?"):
+        assert any(part in f for f in faults), part
+
+
+def test_a_local_rule_takes_the_place_of_what_it_overrides(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        rule(
+            id='"no-grid"',
+            advise="",
+            recommend='"random"',
+            overrides='["grid-when-it-fits"]',
+            when='[{ fact = "search.trials_per_grid", at_least = 1 }]',
+        ).replace('"data.rows" = 10', '"search.trials_per_grid" = 1')
+    )
+    book = load_rulebook(shipped_folder(), tmp_path)
+    facts = situations.laptop_small_table(model="logistic_regression")
+    assert recommend(facts, shipped()).strategy is Strategy.GRID
+    assert recommend(facts, book).strategy is Strategy.RANDOM
+    ids = [r.id for r in book.strategy_rules]
+    assert ids.index("no-grid") == [r.id for r in shipped().strategy_rules].index("grid-when-it-fits")
+    assert book.hash != shipped().hash
+
+
+def test_comments_and_layout_do_not_change_the_hash(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "tips.toml").write_text(rule())
+    (tmp_path / "b" / "tips.toml").write_text("# a comment\n\n" + rule().replace(" = ", "   =  "))
+    assert load_rulebook(shipped_folder(), tmp_path / "a").hash == load_rulebook(shipped_folder(), tmp_path / "b").hash
+
+
+def test_two_rules_that_disagree_are_a_fault_of_the_rulebook(tmp_path: Path) -> None:
+    both = rule(advise="", set='{ "metric" = "brier" }', when='[{ fact = "data.rows", at_least = 10 }]')
+    (tmp_path / "mine.toml").write_text(both)
+    with pytest.raises(RulebookError, match="both hold and disagree on metric"):
+        recommend(situations.laptop_small_table(), load_rulebook(shipped_folder(), tmp_path))
