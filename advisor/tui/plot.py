@@ -18,6 +18,10 @@ Dot = Callable[[str, int, int], None]
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 
+ROOM = 1.0
+"""How far beyond the best and the default single scores may stretch the scale, in spans between these two."""
+
+
 @dataclass(frozen=True)
 class Curve:
     """What one plot shows. All y are finite."""
@@ -70,12 +74,17 @@ class Plot(Widget):
 
 
 def value_range(curve: Curve) -> tuple[float, float]:
-    """Lowest and highest y shown. Wild scores do not squeeze the rest: the outer tenth of the points at either end is clipped."""
+    """Lowest and highest y shown. Wild scores do not squeeze the rest: the outer tenth of the points at either end is clipped,
+    and what lies further than `ROOM` times the way from the default to the best."""
     firm = [y for _, y in (*curve.steps, *curve.line)] + ([curve.level] if curve.level is not None else [])
     loose = sorted(y for _, y in curve.points)
     if loose:
         cut = len(loose) // 10
-        firm += [loose[cut], loose[-1 - cut]]
+        ends = [loose[cut], loose[-1 - cut]]
+        if firm and max(firm) > min(firm):
+            room = ROOM * (max(firm) - min(firm))
+            ends = [min(max(y, min(firm) - room), max(firm) + room) for y in ends]
+        firm += ends
     low, high = min(firm), max(firm)
     if low == high:
         pad = abs(low) * 0.05 or 0.5

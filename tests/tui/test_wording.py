@@ -120,3 +120,9 @@ def test_an_export_never_writes_over_a_file(tmp_path: Path) -> None:
 
 def test_bounds_are_written_short() -> None:
     assert range_of(journals.plan().space.parameters["learning_rate"]) == "0.001 … 0.3"
+
+
+def test_many_wild_scores_leave_the_way_from_the_default_to_the_best_in_sight() -> None:
+    wild = tuple((float(i), 0.5 + i) for i in range(30))
+    low, high = value_range(Curve(points=wild, steps=((0.0, 0.34), (9.0, 0.31)), level=0.34))
+    assert high - low < 0.1
