@@ -60,7 +60,7 @@ def field_flips(name: str, rulebook: Rulebook, situation: Situation) -> tuple[Fl
                 side = (
                     "up"
                     if isinstance(wanted, int | float) and not isinstance(wanted, bool) and wanted > value
-                    else f"to {wanted}"
+                    else f"to {encode(then)}"
                     if isinstance(wanted, str)
                     else "down"
                 )

@@ -21,7 +21,7 @@ from advisor.core.plan import (
     Strategy,
 )
 from advisor.core.predicates import Verdict
-from advisor.core.rules import Rulebook
+from advisor.core.rules import Rule, Rulebook, StrategyEntry
 from advisor.core.space import Choice, Float, Int
 from advisor.core.spaces import adjusting
 from advisor.core.value import encode, round_significant
@@ -324,28 +324,29 @@ def _with_flips(o: Outline, rulebook: Rulebook) -> tuple[Evidence, ...]:
 
 
 def _rejected(o: Outline, rulebook: Rulebook) -> tuple[Rejected, ...]:
-    """For every other strategy the rule that came nearest, with each condition that failed and by how much."""
+    """For every other strategy the rule that came nearest, with each condition that failed and by how much.
+
+    Rules before the winner tell most: they were asked and failed. Where there is none, the winner stood in the way.
+    """
+    rules, winner = rulebook.strategy_rules, o.choice.rule
+    before = rules[: rules.index(winner)] if winner is not None else rules
+    in_the_way = f"a rule before it won: {winner.id}" if winner is not None else "you asked for another"
     out = []
     for strategy in Strategy:
         if strategy is o.choice.strategy:
             continue
         entry = rulebook.strategies[strategy]
-        nearest: tuple[int, str, tuple[str, ...]] | None = None
-        for rule in rulebook.strategy_rules:
-            if rule.recommend is not strategy:
-                continue
-            failed = tuple(
-                dict.fromkeys(
-                    p.say(o.situation.value(p.fact)) for p in conditions(rule, entry) if p.verdict(o.situation) is not Verdict.HOLDS
-                )
-            )
-            if nearest is None or len(failed) < nearest[0]:
-                nearest = (len(failed), rule.id, failed)
-        count, name, failed = nearest if nearest is not None else (0, "", ("no rule recommends it",))
-        if nearest is not None and count == 0:
-            winner = o.choice.rule.id if o.choice.rule is not None else "your answer"
-            failed = (f"a rule before it won: {winner}",) if o.choice.rule is not None else ("you asked for another",)
-        out.append(Rejected(strategy=strategy, rule=name, failed=failed))
+
+        def missed(rule: Rule, entry: StrategyEntry = entry) -> tuple[str, ...]:
+            failed = (p for p in conditions(rule, entry) if p.verdict(o.situation) is not Verdict.HOLDS)
+            return tuple(dict.fromkeys(p.say(o.situation.value(p.fact)) for p in failed))
+
+        own = [r for r in before if r.recommend is strategy] or [r for r in rules if r.recommend is strategy]
+        if not own:
+            out.append(Rejected(strategy=strategy, rule="", failed=("no rule recommends it",)))
+            continue
+        nearest = min(own, key=lambda r: len(missed(r)))
+        out.append(Rejected(strategy=strategy, rule=nearest.id, failed=missed(nearest) or (in_the_way,)))
     return tuple(out)
 
 
