@@ -46,7 +46,7 @@ class Prepared(Value):
     metric: str
     """Score to optimise."""
     classes: tuple[Any, ...]
-    """Original labels in the order of their codes; empty for regression."""
+    """Original labels in the order of their codes, the rarer of two last; empty for regression."""
     rows: int
     """Rows with a target."""
     dropped_rows: int
@@ -209,7 +209,7 @@ def _readable(target: pl.Series, task: Task, spellings: set[str]) -> pl.Series:
 
 
 def _coded(target: pl.Series, task: Task) -> tuple[npt.NDArray[Any], tuple[Any, ...]]:
-    """Codes in the order of the sorted labels and these labels, or numbers and no labels.
+    """Codes and their labels, or numbers and no labels. Labels are sorted; of two, the rarer comes second and counts as positive.
 
     Raises: CannotRunError when the target has one value only or none; InputError when a binary target has more than two.
     """
@@ -222,6 +222,8 @@ def _coded(target: pl.Series, task: Task) -> tuple[npt.NDArray[Any], tuple[Any, 
     labels = target.unique().sort()
     if task is Task.BINARY and len(labels) != 2:
         raise InputError(f"{target.name!r} has {len(labels)} classes, not two", where="--task", cure="Use --task multiclass.")
+    if task is Task.BINARY and int((target == labels[0]).sum()) < int((target == labels[1]).sum()):
+        labels = labels.reverse()  # the rarer class is the positive one, whatever it is called
     codes = target.to_frame().join(labels.to_frame().with_row_index("code"), on=target.name, how="left", maintain_order="left")["code"]
     return codes.to_numpy().astype(np.int64), tuple(labels.to_list())
 

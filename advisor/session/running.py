@@ -18,7 +18,7 @@ from advisor.core.plan import Plan
 from advisor.journal import Journal, read_events
 from advisor.session.folder import Request, RunFolder, write_atomically
 from advisor.session.outcomes import outcome_of
-from advisor.session.planning import load_plan
+from advisor.session.planning import load_plan, rulebook
 from advisor.session.recording import Recorder
 from advisor.session.searching import pilot, search, update_reserve
 from advisor.session.shipping import confirm, finish
@@ -63,7 +63,7 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
             environment=dict.fromkeys(THREAD_VARIABLES, threads),
             memory_bytes=None,
             log_folder=folder.logs,
-            preload=("advisor.objectives.tables",),
+            preload=preloaded(plan),
         ) as pool:
             try:
                 prepared = prepare_table(folder, request, plan, facts)
@@ -86,6 +86,13 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
             except (CannotRunError, InputError) as error:
                 _end(recorder, folder, RunFinished(status="failed", reason=str(error)))
                 raise
+
+
+def preloaded(plan: Plan) -> tuple[str, ...]:
+    """Modules that the workers import while the table is read, so that no trial pays for it."""
+    families = rulebook().families
+    has_network = any(families[c.family].trains_in_steps for c in plan.shortlist)
+    return ("advisor.objectives.tables", *(("advisor.objectives.network",) if has_network else ()))
 
 
 def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts) -> Prepared:

@@ -144,6 +144,7 @@ def _job(walk: Walk, trial: TrialState, *, rows: Literal["development", "all"]) 
         predictions=_predictions(walk, trial.number) if rows == "development" else None,
         seed=walk.plan.seed,
         threads=walk.plan.envelope.threads_per_worker,
+        device=walk.plan.envelope.device,
     )
     walk.pool.register(name, fit)
     return _Job(trial.number, name, trial.config, walk.folder.work / f"{rows}-{trial.number}.joblib")

@@ -70,7 +70,11 @@ class Walk:
         """Makes the objectives of `family` known to the workers: the splits of the search, and the fresh ones."""
         for purpose, is_fresh in (("search", False), ("confirm", True)):
             objective = self.prepared.objective(
-                self.family(family), seed=self.plan.seed, threads=self.plan.envelope.threads_per_worker, is_fresh=is_fresh
+                self.family(family),
+                seed=self.plan.seed,
+                threads=self.plan.envelope.threads_per_worker,
+                is_fresh=is_fresh,
+                device=self.plan.envelope.device,
             )
             self.pool.register(f"{purpose}/{family}", objective)
 

@@ -195,7 +195,7 @@ class TrialRun:
 
     def _end(self, value: float) -> Ended:
         self.is_over = True
-        scores = tuple(self._scores) if len(self._scores) == len(self._values) else ()
+        scores = tuple(self._scores) if len(self._scores) == len(self._values) else self._told_scores()
         return Ended(self.trial, value, scores, self._seconds(), self._fit_seconds(), self.peak_bytes(), self._can_save())
 
     def _die(self, category: Category, cause: str, *, cure: str = "", detail: str = "") -> Died:
@@ -220,6 +220,13 @@ class TrialRun:
         if isinstance(told, int | float) and math.isfinite(told) and told >= 0:
             return float(told)
         return self._seconds() / max(1, len(self._values))
+
+    def _told_scores(self) -> tuple[float, ...]:
+        """What the objective says its parts scored, where its steps are not its parts (epochs of several folds)."""
+        told = getattr(self.objective, "last_scores", ())
+        if not isinstance(told, tuple | list) or not all(isinstance(v, int | float) and math.isfinite(v) for v in told):
+            return ()
+        return tuple(float(v) for v in told)
 
     def _can_save(self) -> bool:
         return callable(getattr(self.objective, "save_last", None))
