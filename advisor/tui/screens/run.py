@@ -70,6 +70,7 @@ def read_gauges() -> Gauges:
 def watch(owner: MessagePump, walk: Walk, run_dir: Path, stop: threading.Event, *, period: float = PERIOD_SECONDS) -> None:
     """Posts `Seen` to `owner` until `stop` is set; runs in a thread of its own and ends with the first error it posts."""
     began = time.monotonic()
+    read_gauges()  # the first reading of the processor has nothing to compare with and says 0
     follower = None
     while not stop.is_set():
         try:
