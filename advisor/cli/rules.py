@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from advisor.cli.door import Door
 from advisor.cli.options import json_option
-from advisor.core.errors import InputError, nearest
+from advisor.core.errors import InputError, RulebookError, nearest
 
 if TYPE_CHECKING:
     from advisor.core.rules import Rule, Rulebook
@@ -75,16 +76,22 @@ def show_rule(door: Door, /, name: str) -> None:
 @json_option
 @click.pass_obj
 def check_rules(door: Door, /, folders: tuple[Path, ...]) -> None:
-    """Checks every file of the rulebook (the shipped one, overlaid with each FOLDER) and reports all faults together."""
+    """Proves the rulebook (the shipped one, overlaid with each FOLDER): examples, no gap, no rule that can never win, no contradiction."""
+    from advisor.rulebook.checking import check
     from advisor.rulebook.loading import load_rulebook, shipped_folder
 
     book = load_rulebook(shipped_folder(), *folders) if folders else door.session.rulebook()
     counts = {name: len(of_kind(book, name)) for name in KINDS}
+    found = check(book)
+    if not found.is_sound:
+        raise RulebookError(found.faults)
     if door.as_json:
-        door.result_json(json.dumps({"rules": counts, "families": len(book.families), "hash": book.hash}))
+        cells = {f.name: getattr(found, f.name) for f in fields(found) if f.name != "faults"}
+        door.result_json(json.dumps({"rules": counts, "families": len(book.families), "hash": book.hash, "checked": cells}))
         return
     parts = ", ".join(f"{count} {name}" for name, count in counts.items())
     door.result(f"The rulebook is sound: {sum(counts.values())} rules ({parts}), {len(book.families)} families, hash {book.hash[:12]}.")
+    door.result(found.text)
 
 
 def of_kind(book: Rulebook, kind: str) -> tuple[Rule, ...]:

@@ -54,7 +54,7 @@ def pilot(walk: Walk) -> None:
         reserve=walk.reserve.confirm + walk.reserve.refit,
         soft_end=soft_end,
         is_over=is_over,
-        max_trials=walk.trials_left(),
+        max_trials=None if plan.budget.trials_cap is None else plan.stages[0].trials,
         trial_seconds=max(plan.envelope.trial_seconds, 0.5 * walk.remaining()),
     )
     if not goes_on:

@@ -63,8 +63,11 @@ class Walk:
         return self.plan.budget.seconds + self.recorder.state.extra_seconds - self.recorder.elapsed() - SHUTDOWN_SECONDS
 
     def family(self, name: str) -> Family:
-        """The rulebook's page on a family."""
-        return rulebook().families[name]
+        """The rulebook's page on a family, with the constructor arguments that the plan fixed for these facts."""
+        first = Plan.from_mapping(self.recorder.state.first_plan) if self.recorder.state.first_plan else self.plan
+        fixed = next((c.fixed for c in (*first.shortlist, *self.plan.shortlist) if c.family == name), None)
+        family = rulebook().families[name]
+        return family if fixed is None else family.model_copy(update={"fixed": fixed})
 
     def register(self, family: str) -> None:
         """Makes the objectives of `family` known to the workers: the splits of the search, and the fresh ones."""

@@ -16,7 +16,7 @@ from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from advisor.core.errors import AdvisorError
-from advisor.tui.wording import shown
+from advisor.report.wording import shown
 
 if TYPE_CHECKING:
     from advisor.tui.app import AdvisorApp

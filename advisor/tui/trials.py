@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from advisor.core.events import TrialState
 from advisor.tui.frame import fit
-from advisor.tui.wording import configuration, duration, number, shown
+from advisor.report.wording import configuration, duration, number, shown
 
 STATES = {"completed": "✓ done", "pruned": "◌ pruned", "failed": "✗ FAILED", "interrupted": "‖ cut off", "running": "▸ running"}
 SORTS = ("newest", "best score", "slowest", "state")

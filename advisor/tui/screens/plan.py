@@ -22,7 +22,7 @@ from advisor.core.space import Choice, Float, Int
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, Reading, RowList, fit, heading, lines, muted
 from advisor.tui.screens.questions import headline
-from advisor.tui.wording import between, configuration, duration, gibibytes, setting, shown
+from advisor.report.wording import between, configuration, duration, gibibytes, setting, shown
 
 SCHEMES = {
     "holdout": "one holdout",

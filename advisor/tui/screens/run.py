@@ -25,7 +25,7 @@ from advisor.tui.frame import Ask, Page, Panel, Reading, fit, heading, lines, mu
 from advisor.tui.plot import Curve, Plot, draw
 from advisor.tui.trials import SORTS, STATES, TrialTable, score_of, state_text
 from advisor.tui.walk import Command, Walk
-from advisor.tui.wording import bar, clock, duration, gibibytes, number, setting, shown
+from advisor.report.wording import bar, clock, duration, gibibytes, number, setting, shown
 
 PERIOD_SECONDS = 0.5
 """Time between two looks at the journal."""

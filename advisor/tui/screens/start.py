@@ -18,7 +18,7 @@ from advisor.core.errors import AdvisorError
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, RowList, fit, wording_of
 from advisor.tui.walk import RunSummary
-from advisor.tui.wording import number, shown
+from advisor.report.wording import number, shown
 
 EXAMPLES = ("sklearn:breast_cancer", "sklearn:diabetes", "sklearn:wine")
 MARKS = {

@@ -19,7 +19,7 @@ from advisor.tui.screens import start
 from advisor.tui.screens.plan import free_path, range_of
 from advisor.tui.screens.questions import headline, read_answer
 from advisor.tui.screens.result import verdict
-from advisor.tui.wording import number, parse_duration, shown
+from advisor.report.wording import number, parse_duration, shown
 from tests.fakes import journals
 from tests.tui.walk import outcome
 
