@@ -16,8 +16,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from advisor.core.events import TrialState
-from advisor.tui.frame import fit
 from advisor.report.wording import configuration, duration, number, shown
+from advisor.tui.frame import fit
 
 STATES = {"completed": "✓ done", "pruned": "◌ pruned", "failed": "✗ FAILED", "interrupted": "‖ cut off", "running": "▸ running"}
 SORTS = ("newest", "best score", "slowest", "state")

@@ -19,10 +19,10 @@ from advisor.core.facts import Facts
 from advisor.core.metrics import METRICS
 from advisor.core.plan import Evidence, Plan
 from advisor.core.space import Choice, Float, Int
+from advisor.report.wording import between, configuration, duration, gibibytes, setting, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, Reading, RowList, fit, heading, lines, muted
 from advisor.tui.screens.questions import headline
-from advisor.report.wording import between, configuration, duration, gibibytes, setting, shown
 
 SCHEMES = {
     "holdout": "one holdout",

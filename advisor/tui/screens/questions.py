@@ -16,10 +16,10 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from advisor.core.errors import AdvisorError
+from advisor.report.wording import between, duration, parse_duration, setting, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, RowList, fit, heading, lines, muted, wording_of
 from advisor.tui.walk import Question
-from advisor.report.wording import between, duration, parse_duration, setting, shown
 
 if TYPE_CHECKING:  # loading these models takes a quarter of a second, which the first paint does not wait for
     from advisor.core.facts import Answers, Facts

@@ -14,10 +14,10 @@ from textual.widget import Widget
 from advisor.core.errors import AdvisorError, ExitCode
 from advisor.core.metrics import METRICS
 from advisor.core.outcome import Outcome
+from advisor.report.wording import duration, number, setting, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, fit, heading, lines, muted, wording_of
 from advisor.tui.screens.plan import free_path
-from advisor.report.wording import duration, number, setting, shown
 
 
 class ResultScreen(Page):

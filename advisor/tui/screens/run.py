@@ -20,12 +20,12 @@ from textual.widgets import Input, Static
 
 from advisor.core.errors import AdvisorError, RunNotFoundError
 from advisor.core.events import StudyState, TrialState
+from advisor.report.wording import bar, clock, duration, gibibytes, number, setting, shown
 from advisor.tui.background import Finished, post, run_behind
 from advisor.tui.frame import Ask, Page, Panel, Reading, fit, heading, lines, muted, wording_of
 from advisor.tui.plot import Curve, Plot, draw
 from advisor.tui.trials import SORTS, STATES, TrialTable, score_of, state_text
 from advisor.tui.walk import Command, Walk
-from advisor.report.wording import bar, clock, duration, gibibytes, number, setting, shown
 
 PERIOD_SECONDS = 0.5
 """Time between two looks at the journal."""

@@ -15,10 +15,10 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from advisor.core.errors import AdvisorError
+from advisor.report.wording import number, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, RowList, fit, wording_of
 from advisor.tui.walk import RunSummary
-from advisor.report.wording import number, shown
 
 EXAMPLES = ("sklearn:breast_cancer", "sklearn:diabetes", "sklearn:wine")
 MARKS = {

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from advisor.core.outcome import Gain, Outcome
-from advisor.tui import frame, wording
+from advisor.report import wording
+from advisor.report.wording import number, parse_duration, shown
+from advisor.tui import frame
 from advisor.tui.frame import fit
 from advisor.tui.plot import Curve, draw, value_range
 from advisor.tui.screens import start
 from advisor.tui.screens.plan import free_path, range_of
 from advisor.tui.screens.questions import headline, read_answer
 from advisor.tui.screens.result import verdict
-from advisor.report.wording import number, parse_duration, shown
 from tests.fakes import journals
 from tests.tui.walk import outcome
 
