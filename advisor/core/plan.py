@@ -110,8 +110,8 @@ class Envelope(Value):
 class Stage(Value):
     """One part of the run."""
 
-    name: Literal["pilot", "search", "coarse", "fine", "confirm"]
-    """What it is for."""
+    name: str
+    """What it is for, unique in the plan: pilot, search, coarse, fine, confirm; runner_up, runner_up_2 … search further families."""
     strategy: Strategy
     """Who proposes."""
     engine: str

@@ -33,24 +33,29 @@ class Recorder:
 
 
 class Gate:
-    """An engine that proposes nothing new once `is_closed` says so; what runs may finish, and the first proposal always passes."""
+    """An engine that proposes nothing new once `is_late` says so; what runs may finish, and `at_least` proposals always pass."""
 
-    def __init__(self, engine: Engine, is_closed: Callable[[], bool]) -> None:
+    def __init__(self, engine: Engine, is_late: Callable[[], bool], *, at_least: int = 1) -> None:
         self._engine = engine
-        self._is_closed = is_closed
-        self._has_proposed = False
+        self._is_late = is_late
+        self._to_pass = at_least
 
     def propose(self) -> Proposal | None:
         """The engine's next proposal, None once the gate is closed."""
-        if self._has_proposed and self._is_closed():
+        if self._is_closed:
             return None
-        self._has_proposed = True
-        return self._engine.propose()
+        proposal = self._engine.propose()
+        self._to_pass -= proposal is not None
+        return proposal
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._to_pass <= 0 and self._is_late()
 
     @property
     def is_done(self) -> bool:
         """True when the gate is closed or the engine is done."""
-        return (self._has_proposed and self._is_closed()) or self._engine.is_done
+        return self._is_closed or self._engine.is_done
 
     def observe(self, proposal: Proposal, step: int, value: float) -> bool:
         """The engine's own word."""

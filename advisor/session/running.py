@@ -20,9 +20,9 @@ from advisor.session.folder import Request, RunFolder, write_atomically
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, rulebook
 from advisor.session.recording import Recorder
-from advisor.session.searching import pilot, search, update_reserve
+from advisor.session.searching import pilot, search
 from advisor.session.shipping import confirm, finish
-from advisor.session.walking import Reserve, Walk
+from advisor.session.walking import Walk
 
 if TYPE_CHECKING:
     from advisor.objectives.prepared import Prepared
@@ -77,7 +77,6 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
                     commands=CommandBox(run_dir),
                     is_interrupted=signals,
                     prepared=prepared,
-                    reserve=Reserve(plan.budget.confirm_seconds, plan.budget.refit_seconds),
                 )
                 _walk(walk)
             except NothingFinishedError as error:
@@ -116,9 +115,6 @@ def _walk(walk: Walk) -> None:
             walk.recorder.emit(Noted(text=text))
     for family in dict.fromkeys([c.family for c in walk.plan.shortlist] + [t.family for t in walk.recorder.state.trials.values()]):
         walk.register(family)
-    measured = walk.measured_seconds(walk.plan.family)
-    if measured is not None:
-        update_reserve(walk, measured)
     for part in (pilot, search, confirm, finish):
         part(walk)
     if walk.was_interrupted:

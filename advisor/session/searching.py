@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 from typing import Any, Literal
 
@@ -13,14 +14,9 @@ from advisor.core.ports import Engine, Result
 from advisor.core.space import Config, SearchSpace
 from advisor.core.value import round_significant
 from advisor.session.planning import changes, recommend
-from advisor.session.walking import Reserve, Walk
+from advisor.session.reserving import reserve
+from advisor.session.walking import Walk
 
-CONFIRM_CANDIDATES = 4
-"""Configurations besides the default that are re-scored on fresh splits. Source: knowledge V9 re-scores the top 5 with the default."""
-CONFIRM_FEW_BELOW = 15
-"""Below this many trials the confirm stage holds the default and the winner only. Source: contract, 'How many trials'."""
-RESERVE_SHARE = 0.45
-"""The largest share of the budget that confirming and refitting may keep back. [H]"""
 SPARE_RATIO = 0.2
 """Another family is searched when at least this share of the budget is left once the first one's search is exhausted. [H]"""
 ENDLESS_TRIALS = 100_000
@@ -51,10 +47,11 @@ def pilot(walk: Walk) -> None:
         engine,
         stage=plan.stages[0],
         space=plan.space,
-        reserve=walk.reserve.confirm + walk.reserve.refit,
+        reserve=partial(reserve, walk),
         soft_end=soft_end,
+        at_least=len(first.shortlist),
         is_over=is_over,
-        max_trials=None if plan.budget.trials_cap is None else plan.stages[0].trials,
+        max_trials=None if walk.facts.answers.trials is None else plan.stages[0].trials,
         trial_seconds=max(plan.envelope.trial_seconds, 0.5 * walk.remaining()),
     )
     if not goes_on:
@@ -79,9 +76,6 @@ def pilot(walk: Walk) -> None:
 def _revise(walk: Walk, winner: str, reason: str) -> None:
     """Puts the measured fit times and the winner of the race before the rules again; both plans are kept."""
     measured = _measured(walk)
-    seconds = {m.family: m.fit_seconds for m in measured}
-    if winner in seconds:
-        update_reserve(walk, seconds[winner])
     revised = _replanned(walk, winner, measured)
     if revised is None:
         return
@@ -138,17 +132,6 @@ def _measured(walk: Walk) -> tuple[Measured, ...]:
     )
 
 
-def update_reserve(walk: Walk, fit_seconds: float) -> None:
-    """Sets what is kept back from a measured fit: the default and the best few on fresh splits; then two fits, and one on all rows."""
-    plan = walk.plan
-    few = 2 if plan.budget.trials < CONFIRM_FEW_BELOW else CONFIRM_CANDIDATES + 1
-    rounds = -(-few // plan.envelope.workers)
-    confirm = 0.3 + 1.3 * fit_seconds * plan.validation.splits * rounds
-    refit = 1.0 + fit_seconds * (1.5 * (2 if plan.envelope.workers == 1 else 1) + 1.8)
-    ceiling = RESERVE_SHARE * plan.budget.seconds
-    walk.reserve = Reserve(min(confirm, 0.55 * ceiling), min(refit, 0.45 * ceiling))
-
-
 def search(walk: Walk) -> None:
     """Runs every stage between pilot and confirm, as far as time and the cap on trials allow.
 
@@ -164,45 +147,51 @@ def search(walk: Walk) -> None:
 def _search_stages(walk: Walk) -> None:
     stages = [s for s in walk.plan.stages if s.name not in ("pilot", "confirm")]
     for position, stage in enumerate(stages):
-        reserve = walk.reserve.confirm + walk.reserve.refit
         history = walk.histories.get(walk.plan.family, [])
         if walk.has_stopped or walk.was_interrupted or not history:
             return
         later = {s.name for s in stages[position + 1 :]} | {"confirm"}
         left = walk.trials_left()
-        if any(s.stage in later for s in walk.recorder.state.stages) or walk.remaining() <= reserve or left == 0:
+        if any(s.stage in later for s in walk.recorder.state.stages) or _spare_seconds(walk) <= 0 or left == 0:
             continue
         engine, space = _engine(walk, stage, coarse=stages[position - 1] if position else None, history=history)
         own = sum(t.stage == stage.name and t.status != "interrupted" for t in walk.recorder.state.trials.values())
-        walk.drive(engine, stage=stage, space=space, reserve=reserve, max_trials=None if left is None else left + own)
+        walk.drive(engine, stage=stage, space=space, reserve=partial(reserve, walk), max_trials=None if left is None else left + own)
+
+
+def _spare_seconds(walk: Walk) -> float:
+    return walk.remaining() - reserve(walk, walk.recorder.state)
 
 
 def _has_spare_time(walk: Walk) -> bool:
     """True when so much time is left that another family can be searched in it."""
-    if walk.has_stopped or walk.was_interrupted or walk.trials_left() == 0 or walk.recorder.state.confirmed is not None:
+    user_cap, state = walk.facts.answers.trials, walk.recorder.state
+    if walk.has_stopped or walk.was_interrupted or state.confirmed is not None or any(s.stage == "confirm" for s in state.stages):
         return False
-    if any(s.stage in ("search", "confirm") for s in walk.recorder.state.stages):
+    if user_cap is not None and sum(t.status != "interrupted" for t in state.trials.values()) >= user_cap:
         return False
-    return walk.remaining() - walk.reserve.confirm - walk.reserve.refit > SPARE_RATIO * walk.plan.budget.seconds
+    return _spare_seconds(walk) > SPARE_RATIO * walk.plan.budget.seconds
 
 
 def _runner_up(walk: Walk) -> str | None:
     """The best family of the race that has not been searched; None when there is none, or the user named the strategy."""
     if not walk.follows_facts or walk.facts.answers.strategy != "auto":
         return None
-    searched = {t.family for t in walk.recorder.state.trials.values() if t.stage in ("coarse", "fine", "search")}
+    searched = {t.family for t in walk.recorder.state.trials.values() if t.stage not in ("pilot", "confirm")} | {walk.plan.family}
     return next((name for name in walk.ranking if name not in searched), None)
 
 
 def _turn_to(walk: Walk, family: str) -> bool:
     """Puts a search of `family` into the plan for the time that is left; False when the rules have none to offer."""
     measured = _measured(walk)
-    spare = walk.remaining() - walk.reserve.confirm - walk.reserve.refit
+    spare = _spare_seconds(walk)
     offered = _replanned(walk, family, measured, seconds=max(spare, 1.0))
     own = [s for s in offered.stages if s.name not in ("pilot", "confirm")] if offered is not None else []
     if offered is None or not own:
         return False
-    stage = own[0].model_copy(update={"name": "search", "seconds": round(spare, 1)})
+    further = sum(s.name.startswith("runner_up") for s in walk.plan.stages)
+    name = "runner_up" if not further else f"runner_up_{further + 1}"
+    stage = own[0].model_copy(update={"name": name, "seconds": round(spare, 1)})
     before = [s for s in walk.plan.stages if s.name != "confirm"]
     after = [s for s in walk.plan.stages if s.name == "confirm"]
     plan = walk.plan.model_copy(
@@ -212,6 +201,7 @@ def _turn_to(walk: Walk, family: str) -> bool:
             "strategy": offered.strategy,
             "sampler": offered.sampler,
             "pruner": offered.pruner,
+            "budget": walk.plan.budget.model_copy(update={"trials_cap": offered.budget.trials_cap}),
             "stages": (*before, stage, *after),
         }
     )
@@ -251,7 +241,7 @@ def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tup
         case Strategy.RANDOM | Strategy.PORTFOLIO:
             from advisor.engines.sklearn_search import RandomEngine
 
-            wanted = stage.trials if plan.budget.trials_cap is not None or stage.strategy is Strategy.RANDOM else ENDLESS_TRIALS
+            wanted = plan.budget.trials_cap or ENDLESS_TRIALS
             return RandomEngine(space, n_iter=wanted, splits=plan.validation.splits, **common), space
         case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC as sampler:
             from advisor.engines.optuna_study import OptunaEngine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from advisor.core.events import Confirmed, ConfirmScore, HeldoutScored, ModelShi
 from advisor.core.metrics import metric
 from advisor.core.ports import Proposal
 from advisor.core.space import Config
-from advisor.session.searching import CONFIRM_CANDIDATES, CONFIRM_FEW_BELOW
+from advisor.session.reserving import all_rows_seconds, confirm_seconds, contenders, refit_reserve
 from advisor.session.walking import Walk
 
 
@@ -30,7 +31,7 @@ def confirm(walk: Walk) -> None:
         _settle(walk, (_search_score(default),), reason)
         return
     proposals = [Proposal(key=key, config=t.config, origin="confirm", family=t.family) for key, t in enumerate(contenders)]
-    if not walk.drive(FixedEngine(proposals), stage=stage, space=walk.plan.space, purpose="confirm", reserve=walk.reserve.refit):
+    if not walk.drive(FixedEngine(proposals), stage=stage, space=walk.plan.space, purpose="confirm", reserve=partial(refit_reserve, walk)):
         return
     ended = {t.key: t for t in walk.recorder.state.trials.values() if t.stage == "confirm" and t.status == "completed"}
     scores = tuple(
@@ -49,25 +50,12 @@ def _search_score(trial: TrialState) -> ConfirmScore:
 
 
 def _contenders(walk: Walk) -> list[TrialState]:
-    """The default, then the best other configurations, as many as the time for confirming affords, one at least."""
-    state = walk.recorder.state
-    sign = 1 if state.direction == "maximize" else -1
-    finished = [t for t in state.trials.values() if t.status == "completed" and t.stage != "confirm" and t.value is not None]
-    ranked = sorted(finished, key=lambda t: (-sign * (t.value or 0.0), t.number))
-    default = state.trials[state.default] if state.default is not None else ranked[0]
-    few = 1 if len(finished) < CONFIRM_FEW_BELOW else CONFIRM_CANDIDATES
-    splits, workers = walk.plan.validation.splits, walk.plan.envelope.workers
-    chosen = [default]
-    seconds = walk.remaining() - walk.reserve.refit - splits * default.fit_seconds / workers
-    for t in ranked:
-        if len(chosen) > few:
-            break
-        cost = 1.2 * splits * t.fit_seconds / workers
-        is_new = all((t.family, t.config) != (c.family, c.config) for c in chosen)
-        if is_new and (seconds >= cost or len(chosen) == 1):
-            chosen.append(t)
-            seconds -= cost
-    return chosen
+    """The default and the best configurations, as many as the time for confirming affords, one besides the default at least."""
+    found = contenders(walk.recorder.state)
+    seconds = walk.remaining() - refit_reserve(walk, walk.recorder.state)
+    while len(found) > 2 and confirm_seconds(walk.plan, found) > seconds:
+        found.pop()
+    return found
 
 
 def _settle(walk: Walk, scores: tuple[ConfirmScore, ...], reason: str) -> None:
@@ -102,7 +90,7 @@ def finish(walk: Walk) -> None:
     shipped = walk.recorder.state.shipped
     if shipped is not None and shipped.trained_on == "all":
         return
-    if walk.remaining() > 1.6 * chosen.fit_seconds + 0.3:
+    if walk.remaining() > all_rows_seconds(walk, chosen) + 0.2:
         fits = _run(walk, [_job(walk, chosen, rows="all")])
         _ship(walk, chosen, fits.get(chosen.number), trained_on="all")
     else:

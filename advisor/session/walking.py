@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.core.events import StageStarted, TrialState
+from advisor.core.events import StageStarted, StudyState, TrialState
 from advisor.core.facts import Facts
 from advisor.core.family import Family
 from advisor.core.plan import Plan, Stage
@@ -17,22 +17,33 @@ from advisor.core.value import encode
 from advisor.session.folder import RunFolder, publish_best
 from advisor.session.planning import rulebook
 from advisor.session.recording import Gate, Recorder
+from advisor.supervise.loop import Deadline
 
 if TYPE_CHECKING:
     from advisor.objectives.prepared import Prepared
     from advisor.supervise.commands import CommandBox
     from advisor.supervise.pool import WorkerPool
 
+
+class StageEnd(Deadline):
+    """The end of a stage, asked anew at every look: it moves as fits are measured and as budget is added."""
+
+    def __init__(self, end: Callable[[], float]) -> None:
+        self._end = end
+        self.extra_seconds = 0.0
+
+    @property
+    def at(self) -> float:
+        """Seconds of budget used."""
+        return self._end()
+
+    @at.setter
+    def at(self, _value: float) -> None:
+        """The journal says how much budget was added; there is nothing to keep."""
+
+
 SHUTDOWN_SECONDS = 0.5
 """Kept back at the very end for writing the result and ending the workers. Source: seen, a pool of two closes in 0.1 s."""
-
-
-@dataclass
-class Reserve:
-    """Seconds kept back after the search, updated as fits are measured."""
-
-    confirm: float
-    refit: float
 
 
 @dataclass
@@ -48,7 +59,6 @@ class Walk:
     commands: CommandBox
     is_interrupted: Callable[[], bool]
     prepared: Prepared
-    reserve: Reserve = field(default_factory=lambda: Reserve(0.0, 0.0))
     histories: dict[str, list[tuple[Config, Result]]] = field(default_factory=dict)
     """What the pilot evaluated, by family."""
     ranking: list[str] = field(default_factory=list)
@@ -58,9 +68,13 @@ class Walk:
     was_interrupted: bool = False
     """True once a signal asked the process to go: everything else is left to a resume."""
 
+    def end(self) -> float:
+        """Seconds of budget at which the run must be over, budget added or taken away while it ran included."""
+        return self.plan.budget.seconds + self.recorder.state.extra_seconds - SHUTDOWN_SECONDS
+
     def remaining(self) -> float:
-        """Seconds until the run must be over, budget added or taken away while it ran included."""
-        return self.plan.budget.seconds + self.recorder.state.extra_seconds - self.recorder.elapsed() - SHUTDOWN_SECONDS
+        """Seconds until the run must be over."""
+        return self.end() - self.recorder.elapsed()
 
     def family(self, name: str) -> Family:
         """The rulebook's page on a family, with the constructor arguments that the plan fixed for these facts."""
@@ -81,11 +95,6 @@ class Walk:
             )
             self.pool.register(f"{purpose}/{family}", objective)
 
-    def measured_seconds(self, family: str) -> float | None:
-        """Median seconds of one fit of `family` so far; None before the first has ended."""
-        times = sorted(t.fit_seconds for t in self.recorder.state.trials.values() if t.family == family and t.fit_seconds > 0)
-        return times[len(times) // 2] if times else None
-
     def drive(
         self,
         engine: Engine,
@@ -93,8 +102,9 @@ class Walk:
         stage: Stage,
         space: SearchSpace,
         purpose: str = "search",
-        reserve: float,
+        reserve: Callable[[StudyState], float],
         soft_end: float | None = None,
+        at_least: int = 1,
         is_over: bool = False,
         max_trials: int | None = None,
         trial_seconds: float | None = None,
@@ -104,7 +114,8 @@ class Walk:
         False when a signal asks the process to go.
 
         `trial_seconds` replaces the plan's limit of one trial (the pilot does not know yet what a fit takes).
-        `reserve` seconds are left to what follows; after `soft_end` (seconds of budget used) nothing new is started.
+        What `reserve` says of the state is left to what follows; after `soft_end` (seconds of budget used) nothing new is
+        started once `at_least` proposals were.
         """
         from advisor.supervise.loop import drive
         from advisor.supervise.resumption import next_trial, replay
@@ -125,13 +136,13 @@ class Walk:
                 )
             elapsed = self.recorder.elapsed
             end = drive(
-                Gate(engine, lambda: soft_end is not None and elapsed() >= soft_end),
+                Gate(engine, lambda: soft_end is not None and elapsed() >= soft_end, at_least=at_least),
                 self.pool,
                 stage=stage.name,
                 family=self.plan.family,
                 objective_name=lambda proposal: f"{purpose}/{proposal.family or self.plan.family}",
                 limits=Limits(
-                    deadline=elapsed() + self.remaining() - reserve,
+                    deadline=self.end() - reserve(self.recorder.state),
                     trial_seconds=trial_seconds or self.plan.envelope.trial_seconds,
                     max_trials=max_trials,
                 ),
@@ -143,6 +154,7 @@ class Walk:
                 best_path=self.folder.work / "incumbent.joblib" if purpose == "search" else None,
                 publish=self.publish,
                 is_interrupted=self.is_interrupted,
+                deadline=StageEnd(lambda: self.end() - reserve(self.recorder.state)),
             )
             self.has_stopped = self.has_stopped or end.reason == "stopped"
             self.was_interrupted = self.was_interrupted or end.reason == "interrupted"
@@ -151,12 +163,14 @@ class Walk:
             engine.close()
 
     def trials_left(self) -> int | None:
-        """Trials of pilot and search that the cap still allows; None when time alone decides."""
-        cap = self.plan.budget.trials_cap
-        if cap is None:
-            return None
-        used = sum(t.stage != "confirm" and t.status != "interrupted" for t in self.recorder.state.trials.values())
-        return max(cap - used, 0)
+        """Evaluations that are still allowed: the user's cap counts all of them, the plan's counts those of its family."""
+        trials = [t for t in self.recorder.state.trials.values() if t.stage != "confirm" and t.status != "interrupted"]
+        left = []
+        if self.facts.answers.trials is not None:
+            left.append(self.facts.answers.trials - len(trials))
+        if self.plan.budget.trials_cap is not None:
+            left.append(self.plan.budget.trials_cap - sum(t.family == self.plan.family for t in trials))
+        return max(min(left), 0) if left else None
 
     def publish(self, trial: int, model: Path, sha256: str) -> None:
         """Puts the model of the best trial so far into ``best/``."""
