@@ -17,6 +17,7 @@ from advisor.journal import read_events
 from advisor.supervise.commands import send
 from advisor.supervise.processes import survivors
 from tests.supervise.engine_script import TRIALS, WORKERS
+from tests.timing import kept
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,7 +97,7 @@ def test_an_interrupted_engine_ends_within_two_seconds_and_goes_on_later(tmp_pat
     began = time.monotonic()
     engine.send_signal(number)
     assert engine.wait(10) == 130
-    assert time.monotonic() - began < 2
+    assert kept(2, since=began)
     state = folded(tmp_path)
     assert state.finished is None
     assert state.running == ()
@@ -110,15 +111,18 @@ def test_a_stop_sent_to_a_live_engine_is_obeyed(tmp_path: Path) -> None:
     began = time.monotonic()
     send(tmp_path, "stop")
     assert engine.wait(10) == 0
-    assert time.monotonic() - began < 3
+    assert kept(3, since=began)
     state = folded(tmp_path)
     assert state.finished is not None
     assert state.finished.status == "stopped"
 
 
 def test_a_second_engine_on_a_live_run_is_turned_away(tmp_path: Path) -> None:
-    engine = start(tmp_path)
-    wait_until(engine, tmp_path, 1)
+    engine = start(tmp_path, "30")  # long trials: it still lives when the second one has started on a busy machine
+    give_up = time.monotonic() + 20
+    while not folded(tmp_path).trials:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
     second = subprocess.run(
         [sys.executable, "-m", "tests.supervise.engine_script", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
     )
