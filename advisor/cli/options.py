@@ -97,7 +97,8 @@ def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
         settings["type"] = click.Choice([str(member) for member in kind])
     elif kind is int:
         least = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
-        settings |= {"type": click.IntRange(min=least), "metavar": "N"}
+        most = next((m.le for m in field.metadata if hasattr(m, "le")), None)
+        settings |= {"type": click.IntRange(min=least, max=most), "metavar": "N"}
     elif kind is float:
         settings["type"] = click.FLOAT
     elif kind is tuple:

@@ -553,7 +553,8 @@ def _fits_share(family: Family, facts: Facts, validation: Validation, limit: flo
 def _known_freezes(facts: Facts, families: Sequence[Family]) -> dict[str, Any]:
     known = {n for f in families for n in (*f.space.parameters, *f.fixed)}
     for name in facts.answers.freeze:
-        if name not in known:
+        # Once the pilot has measured, only the winner may be left: the name was checked against every candidate before.
+        if name not in known and not facts.measured:
             raise InputError(f"no hyperparameter {name!r} to freeze", where="--freeze", cure=nearest(name, sorted(known)))
     return dict(facts.answers.freeze)
 

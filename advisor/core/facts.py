@@ -252,7 +252,7 @@ class Answers(Value):
     """Address of a Ray cluster."""
     workers: int | None = Field(default=None, ge=1, json_schema_extra={"flag": "--workers", "question": "How many trials at once?"})
     """Concurrent trials; None means: the rules choose."""
-    seed: int = Field(default=0, ge=0, json_schema_extra={"flag": "--seed", "question": "Which seed?"})
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, json_schema_extra={"flag": "--seed", "question": "Which seed?"})
     """Seed of every random choice."""
     force: bool = Field(default=False, json_schema_extra={"flag": "--force", "question": "Override the advice?"})
     """Overrides advice, never impossibility; recorded in the plan."""

@@ -65,6 +65,8 @@ class Outcome(Value):
     """How it ended, or that it has not."""
     family: str | None
     """Family of what is shipped."""
+    default_family: str | None = None
+    """Family of the default configuration that the gain is measured against: trial 0."""
     best_config: Config | None
     """Configuration that is shipped."""
     best_value: float | None

@@ -303,13 +303,16 @@ def verdict(outcome: Outcome) -> str:
             stopped = "stopped early; " if outcome.status == "stopped" else ""
     if outcome.shipped == "default":
         return f"{stopped}nothing beat the default on fresh splits: the default {outcome.family} is shipped"
+    default = "the default" if outcome.default_family in (None, outcome.family) else f"the default ({outcome.default_family})"
     if outcome.gain is None:
-        return f"{stopped}a tuned {outcome.family} is shipped; its gain over the default is not known"
+        return f"{stopped}a tuned {outcome.family} is shipped; its gain over {default} is not known"
     gain = outcome.gain
     interval = f"{_signed(gain.value)} (95 % interval {_signed(gain.low)} to {_signed(gain.high)})"
     if gain.low > 0:
-        return f"{stopped}a tuned {outcome.family} is shipped; it beats the default on held-out rows by {interval}"
-    return f"{stopped}a tuned {outcome.family} is shipped; its gain of {interval} cannot be settled with these held-out rows"
+        return f"{stopped}a tuned {outcome.family} is shipped; it beats {default} on held-out rows by {interval}"
+    if gain.high < 0:
+        return f"{stopped}a tuned {outcome.family} is shipped, yet {default} does better on the held-out rows: {interval}"
+    return f"{stopped}a tuned {outcome.family} is shipped; its gain over {default}, {interval}, cannot be settled with these held-out rows"
 
 
 def _signed(value: float) -> str:

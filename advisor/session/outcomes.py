@@ -56,6 +56,7 @@ def outcome_of(run: str, state: StudyState) -> Outcome:
         run=run,
         status=status_of(state),
         family=trial.family if trial else None,
+        default_family=state.trials[state.default].family if state.default is not None else None,
         best_config=trial.config if trial else None,
         best_value=trial.value if trial else None,
         metric=plan.metric,

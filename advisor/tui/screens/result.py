@@ -141,6 +141,7 @@ def verdict(outcome: Outcome) -> tuple[str, str]:
     title = METRICS[outcome.metric].title if outcome.metric in METRICS else outcome.metric
     family = shown(outcome.family or "the model")
     gain, score, default = outcome.gain, outcome.heldout_score, outcome.default_heldout_score
+    rival = "the default" if outcome.default_family in (None, outcome.family) else f"the default {shown(outcome.default_family)}"
     if outcome.status == "nothing_finished":
         return "✗ The budget ended before any trial finished: there is no model.", "bold $text-error"
     if outcome.status == "failed" and outcome.shipped is None:
@@ -152,10 +153,10 @@ def verdict(outcome: Outcome) -> tuple[str, str]:
         span = f"gain {number(gain.value, 3)} [{number(gain.low, 3)}, {number(gain.high, 3)}]"
         numbers = f"{title} {number(score)} vs {number(default)}, {span}"
         if gain.low > 0:
-            return f"✓ Tuned {family} beats the default on unseen rows: {numbers}.", "bold $text-success"
+            return f"✓ Tuned {family} beats {rival} on unseen rows: {numbers}.", "bold $text-success"
         if gain.high < 0:
-            return f"! Tuned {family} is worse than the default on unseen rows: {numbers}.", "bold $text-error"
-        return f"= Tuned {family} is shipped, but the unseen rows cannot settle a gain: {numbers}.", "bold $text-warning"
+            return f"! Tuned {family} is worse than {rival} on unseen rows: {numbers}.", "bold $text-error"
+        return f"= Tuned {family} is shipped, but the unseen rows cannot settle a gain over {rival}: {numbers}.", "bold $text-warning"
     if outcome.best_value is not None:
         reason = outcome.reasons.get("heldout_score", "no score on unseen rows")
         return f"! Best so far is {family} with {title} {number(outcome.best_value)} on validation; {shown(reason)}.", "bold $text-warning"
