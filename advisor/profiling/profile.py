@@ -101,6 +101,10 @@ def _check_names(names: Sequence[str], wishes: _Wishes) -> None:
             )
         if flag != "--target" and name is not None and name == wishes.target:
             raise InputError(f"The column {printable(name)!r} is the target", where=flag, cure="Name another column.")
+    if wishes.weights is not None and wishes.weights in (wishes.group, wishes.time):
+        other = "--group" if wishes.weights == wishes.group else "--time"
+        what = f"The column {printable(wishes.weights)!r} is named by {other} too"
+        raise InputError(what, where="--weights", cure="Name another column.")
 
 
 def _describe_table(table: Table, wishes: _Wishes, scan: Scan | None) -> Dataset:

@@ -7,15 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from advisor.core.errors import CannotRunError, InputError
+from advisor.core.errors import CannotRunError, InputError, nearest
 from advisor.core.facts import Facts
+from advisor.core.metrics import metric
 from advisor.core.outcome import Outcome
 from advisor.core.plan import Plan
 from advisor.session.folder import Request, RunFolder
 from advisor.session.following import engine_lives, follow
 from advisor.session.gathering import gather
 from advisor.session.outcomes import outcome
-from advisor.session.planning import load_plan, recommend, save_plan
+from advisor.session.planning import load_plan, recommend, rulebook, save_plan
 
 ENGINE_MODULE = "advisor.session.engine"
 """What the detached process runs."""
@@ -100,10 +101,14 @@ def create(
 ) -> RunFolder:
     """A new run folder with its plan, facts and request; nothing is started.
 
-    Raises: CannotRunError when the folder exists already or cannot be written.
+    Raises: InputError when a plan changed by hand cannot be meant, or its table is gone; CannotRunError when no engine runs its
+    strategy, or the folder exists already or cannot be written. The plan is refused before a folder is made.
     """
-    target = Path(run_dir) if run_dir is not None else _free_place(Path(runs), name or _name_of(facts.data.source))
+    _check(plan, facts, None if data is not None or query is not None else facts.data.source)
+    follows = _follows(plan, facts)
+    target = Path(run_dir) if run_dir is not None else Path(runs)
     try:
+        target = target if run_dir is not None else _free_place(target, name or _name_of(facts.data.source))
         target.mkdir(parents=True, exist_ok=run_dir is not None)
         folder = RunFolder(target.resolve())
         if folder.journal.exists():
@@ -112,15 +117,42 @@ def create(
         folder.work.mkdir(exist_ok=True)
         source = _source(facts.data.source if data is None else data, folder)
         folder.write_facts(facts)
-        folder.write_request(
-            Request(data=source, query=query, follows_facts=_follows(plan, facts), command=f"advisor run {source} --seed {plan.seed}")
-        )
+        folder.write_request(Request(data=source, query=query, follows_facts=follows, command=f"advisor run {source} --seed {plan.seed}"))
         save_plan(plan, folder.plan, facts=facts)
     except OSError as error:
         raise CannotRunError(
             f"cannot write a run: {error.strerror}", where=str(target), cure="Choose a folder that can be written with --runs."
         ) from error
     return folder
+
+
+def _check(plan: Plan, facts: Facts, source: str | None) -> None:
+    """Refuses what a hand may have written into a plan and no run could carry out; `source` is the table that must be there."""
+    where = "plan"
+    if not 0 < plan.budget.seconds < float("inf"):
+        raise InputError(f"a budget of {plan.budget.seconds:g} s", where=f"{where}: budget.seconds", cure="Give it a time above zero.")
+    metric(plan.metric, plan.task)
+    known = rulebook().families
+    for family in (plan.family, *(c.family for c in plan.shortlist)):
+        if family not in known:
+            raise InputError(f"unknown model {family!r}", where=f"{where}: family", cure=nearest(family, known))
+    if isinstance(facts.data.target, str) and plan.target not in (facts.data.target, *(c.name for c in facts.data.columns)):
+        names = [facts.data.target, *(c.name for c in facts.data.columns)]
+        raise InputError(f"The table has no column {plan.target!r}", where=f"{where}: target", cure=nearest(plan.target, names))
+    for strategy in (plan.strategy, *(s.strategy for s in plan.stages)):
+        if strategy.value not in facts.engines:
+            raise CannotRunError(
+                f"no engine of this version runs {strategy.value}",
+                where=f"{where}: strategy",
+                cure="Choose another strategy, or leave it to us.",
+            )
+    if source is not None and not source.startswith("sklearn:") and "://" not in source and _is_path(source) and not Path(source).is_file():
+        raise InputError(f"There is no file {source}", where=f"{where}: data", cure="Put the table back, or plan anew.")
+
+
+def _is_path(source: str) -> bool:
+    """True when the facts came from a file, not from a table in memory."""
+    return "/" in source or "." in source
 
 
 def _follows(plan: Plan, facts: Facts) -> bool:

@@ -333,3 +333,10 @@ def test_a_fault_deep_in_a_large_file_is_named_with_its_line(tmp_path: Path, mon
     monkeypatch.setattr(scan, "SAMPLED_ROWS", 500)
     with pytest.raises(InputError, match="line 15323 has 4 field"):
         profile_table(path)
+
+
+def test_weights_that_also_name_the_group_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n" + "".join(f"{i % 7},{i},{i % 2}\n" for i in range(40)))
+    with pytest.raises(InputError, match="--group too"):
+        profile_table(path, target="y", group="a", weights="a")

@@ -1,0 +1,64 @@
+"""Plans changed by hand that no run could carry out are refused before a run folder exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.core.errors import AdvisorError, CannotRunError, InputError
+from advisor.core.facts import Measured
+from advisor.core.plan import Plan
+from advisor.session.gathering import read_answers
+from advisor.session.launching import create
+from advisor.session.planning import recommend
+from tests.fakes import facts as situations
+
+FACTS = situations.laptop_small_table(model="logistic_regression", metric="log_loss")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return recommend(FACTS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "said"),
+    [
+        ({"family": "nope"}, InputError, "unknown model 'nope'"),
+        ({"metric": "r2"}, InputError, "not defined"),
+        ({"target": "nope"}, InputError, "no column 'nope'"),
+        ({"strategy": "pbt"}, CannotRunError, "runs pbt"),
+        ({"budget": -5.0}, InputError, "a budget of -5 s"),
+    ],
+)
+def test_a_plan_edited_into_nonsense_leaves_no_folder(
+    plan: Plan, tmp_path: Path, changed: dict[str, object], kind: type[AdvisorError], said: str
+) -> None:
+    content = plan.to_mapping()
+    if "budget" in changed:
+        content["budget"]["seconds"] = changed["budget"]
+    else:
+        content |= changed
+    content.pop("hash", None)
+    with pytest.raises(kind, match=said):
+        create(Plan.from_mapping(content), FACTS, data="table.csv", runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_name_too_long_for_the_disk_is_refused_as_unwritable(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(CannotRunError, match="--runs"):
+        create(plan, FACTS, data="table.csv", runs=tmp_path / ("x" * 300))
+
+
+def test_a_seed_beyond_what_the_libraries_take_is_refused_as_an_answer() -> None:
+    with pytest.raises(InputError, match="--seed"):
+        read_answers(seed=2**32)
+
+
+def test_a_hyperparameter_frozen_for_one_candidate_survives_the_victory_of_another() -> None:
+    measured = FACTS.model_copy(update={"answers": FACTS.answers.model_copy(update={"freeze": {"n_estimators": 50}})})
+    with pytest.raises(InputError, match="n_estimators"):
+        recommend(measured)
+    raced = Measured(family="logistic_regression", fit_seconds=0.1)
+    assert recommend(measured.model_copy(update={"measured": (raced,)})).family == "logistic_regression"
