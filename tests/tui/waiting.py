@@ -24,5 +24,5 @@ async def until(pilot: Pilot[Any], holds: Callable[[], object], what: str = "the
 
 async def on_screen(pilot: Pilot[Any], kind: type[S]) -> S:
     """The screen on top, once it is of `kind`."""
-    await until(pilot, lambda: isinstance(pilot.app.screen, kind), kind.__name__)
+    await until(pilot, lambda: isinstance(pilot.app.screen, kind) and pilot.app.screen.is_mounted, kind.__name__)
     return cast(S, pilot.app.screen)
