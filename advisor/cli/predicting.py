@@ -46,7 +46,7 @@ def predict(door: Door, /, name: str, data: str, out: Path | None, query: str | 
 
 
 def _harmless(frame: polars.DataFrame) -> polars.DataFrame:
-    """`frame` with an apostrophe before text that a spreadsheet would run as a formula; numbers written as text stay."""
+    """`frame` with an apostrophe before text and names that a spreadsheet would run as a formula; numbers written as text stay."""
     import polars as pl
 
     names = [n for n, kind in frame.schema.items() if kind == pl.String]
@@ -58,4 +58,4 @@ def _harmless(frame: polars.DataFrame) -> polars.DataFrame:
         .otherwise(pl.col(n))
         .alias(n)
         for n in names
-    )
+    ).rename({n: f"'{n}" for n in frame.columns if n.startswith(_FORMULA)})
