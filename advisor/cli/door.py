@@ -55,7 +55,9 @@ class Session(Protocol):
         """The plan."""
         ...
 
-    def start(self, plan: Plan, facts: Facts, *, query: str | None = None, runs: str | Path = "runs", began: float | None = None) -> Path:
+    def start(
+        self, plan: Plan, facts: Facts, *, data: str | None, query: str | None = None, runs: str | Path = "runs", began: float | None = None
+    ) -> Path:
         """Starts a detached engine; returns its run folder."""
         ...
 

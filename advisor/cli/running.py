@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.deciding import decide
+from advisor.cli.deciding import decide, is_plan_file
 from advisor.cli.door import Door
 from advisor.cli.following import interrupt, patient, watch
 from advisor.cli.options import answer_options, facts_options, given_answers, json_option, query_option, runs_option
@@ -36,6 +36,8 @@ def run(
     Ctrl-C interrupts; `advisor resume` goes on. Closing the terminal stops nothing: `advisor attach` comes back.
     Without a terminal nothing is asked, as with --yes.
     """
+    # A plan names its own table; a table named here is read again as it was named, secrets of a URL included.
+    named = None if data is None or is_plan_file(data) else data
     decided = decide(door, data, query=query, runs=runs, facts_file=facts_file, answers=given_answers(rest), save_facts=save_facts)
     from advisor.report.text import headline, plan_text
 
@@ -55,7 +57,7 @@ def run(
     run_dir: Path | None = None
     try:
         with patient(door):
-            run_dir = door.session.start(decided.plan, decided.facts, query=query, runs=runs, began=began)
+            run_dir = door.session.start(decided.plan, decided.facts, data=named, query=query, runs=runs, began=began)
             door.say(f"run {run_dir.name} (watch it from elsewhere: advisor attach {run_dir.name})")
     except KeyboardInterrupt:
         if run_dir is None:

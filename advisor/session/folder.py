@@ -19,8 +19,6 @@ class Request(Value):
 
     data: str
     """What the user named, as an absolute path where it is a file."""
-    query: str | None = None
-    """SQL query, for a database."""
     follows_facts: bool = True
     """True when the plan is what the rules recommend for the facts, so that measured facts may revise it."""
     command: str = ""

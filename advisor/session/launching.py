@@ -115,9 +115,10 @@ def create(
             raise CannotRunError("a run lives here already", where=str(target), cure="Name another folder, or resume it.")
         folder.logs.mkdir(exist_ok=True)
         folder.work.mkdir(exist_ok=True)
-        source = _source(facts.data.source if data is None else data, folder)
+        source = _source(facts.data.source if data is None else data, query, folder)
         folder.write_facts(facts)
-        folder.write_request(Request(data=source, query=query, follows_facts=follows, command=f"advisor run {source} --seed {plan.seed}"))
+        command = f"advisor run {facts.data.source} --target {plan.target} --budget {plan.budget.seconds:g}s --seed {plan.seed}"
+        folder.write_request(Request(data=source, follows_facts=follows, command=command))
         save_plan(plan, folder.plan, facts=facts)
     except OSError as error:
         raise CannotRunError(
@@ -146,13 +147,8 @@ def _check(plan: Plan, facts: Facts, source: str | None) -> None:
                 where=f"{where}: strategy",
                 cure="Choose another strategy, or leave it to us.",
             )
-    if source is not None and not source.startswith("sklearn:") and "://" not in source and _is_path(source) and not Path(source).is_file():
+    if source is not None and not source.startswith("sklearn:") and "://" not in source and not Path(source).is_file():
         raise InputError(f"There is no file {source}", where=f"{where}: data", cure="Put the table back, or plan anew.")
-
-
-def _is_path(source: str) -> bool:
-    """True when the facts came from a file, not from a table in memory."""
-    return "/" in source or "." in source
 
 
 def _follows(plan: Plan, facts: Facts) -> bool:
@@ -160,14 +156,15 @@ def _follows(plan: Plan, facts: Facts) -> bool:
     return recommend(facts).hash == plan.hash
 
 
-def _source(data: Any, folder: RunFolder) -> str:
-    """What a later process can read the data from: names and paths as they are, tables in memory written beside the run."""
-    if isinstance(data, str | Path):
+def _source(data: Any, query: str | None, folder: RunFolder) -> str:
+    """What a later process can read the data from: names and paths as they are; tables in memory and the answers of databases are
+    written beside the run, so that a resume needs neither the one nor the secrets of the other."""
+    if isinstance(data, str | Path) and "://" not in str(data):
         text = str(data)
         return str(Path(text).resolve()) if Path(text).exists() else text
     from advisor.profiling.reading import read_table
 
-    read_table(data).write_ipc(folder.table)
+    read_table(data, query=query).write_ipc(folder.table)
     return str(folder.table)
 
 

@@ -103,7 +103,7 @@ def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts)
     from advisor.profiling.columns import cast, target_values
     from advisor.profiling.reading import read_table
 
-    raw = read_table(request.data, query=request.query)
+    raw = read_table(request.data)
     frame = cast(raw, facts.data.columns).with_columns(target_values(raw, plan.target, plan.task))
     return prepare(frame, facts.data, plan, folder.work)
 

@@ -139,10 +139,14 @@ class Walk(Protocol):
 class SessionWalk:
     """The walk over the real session. Nothing of it is imported before the first call, so that the first paint waits for nothing."""
 
+    def __init__(self) -> None:
+        self._source: str | None = None
+
     def gather(self, source: str, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
         """Facts about the machine and the table."""
         from advisor import session
 
+        self._source = source
         return session.gather(source, query=query, runs=runs, **answers)
 
     def questions(self, facts: Facts) -> Sequence[Question]:
@@ -162,7 +166,7 @@ class SessionWalk:
         """Starts a detached engine; returns its run folder."""
         from advisor import session
 
-        return session.start(plan, facts, query=query, runs=runs, began=began)
+        return session.start(plan, facts, data=self._source, query=query, runs=runs, began=began)
 
     def follow(self, run_dir: Path) -> Follower:
         """A follower of the run's journal."""

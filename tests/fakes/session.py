@@ -72,7 +72,16 @@ class FakeSession:
         self.calls.append(("recommend", facts))
         return self.plan
 
-    def start(self, plan: Plan, facts: Facts, *, query: str | None = None, runs: str | Path = "runs", began: float | None = None) -> Path:
+    def start(
+        self,
+        plan: Plan,
+        facts: Facts,
+        *,
+        data: str | None = None,
+        query: str | None = None,
+        runs: str | Path = "runs",
+        began: float | None = None,
+    ) -> Path:
         """The folder of the recorded run."""
         self.calls.append(("start", (plan, facts, began)))
         return Path(runs) / "customers-1114"

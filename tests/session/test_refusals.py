@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+import advisor
 from advisor.core.errors import AdvisorError, CannotRunError, InputError
 from advisor.core.facts import Measured
 from advisor.core.plan import Plan
@@ -62,3 +64,18 @@ def test_a_hyperparameter_frozen_for_one_candidate_survives_the_victory_of_anoth
         recommend(measured)
     raced = Measured(family="logistic_regression", fit_seconds=0.1)
     assert recommend(measured.model_copy(update={"measured": (raced,)})).family == "logistic_regression"
+
+
+def test_the_answer_of_a_database_is_kept_beside_the_run_and_its_secrets_are_not(table: Path, tmp_path: Path) -> None:
+    import polars as pl
+
+    frame = pl.read_csv(table)
+    with sqlite3.connect(tmp_path / "loans.db") as base:
+        base.execute(f"create table loans ({', '.join(frame.columns)})")
+        base.executemany(f"insert into loans values ({', '.join('?' * frame.width)})", frame.rows())
+    url, query = f"sqlite:///{tmp_path / 'loans.db'}", "select * from loans"
+    facts = advisor.gather(url, query=query, target="outcome", budget_seconds=60)
+    folder = create(advisor.recommend(facts), facts, data=url, query=query, runs=tmp_path / "runs")
+    (tmp_path / "loans.db").unlink()
+    assert pl.read_ipc(folder.table.read_bytes()).height == frame.height
+    assert folder.read_request().data == str(folder.table)
