@@ -157,9 +157,11 @@ def _describe_strings(name: str, raw: pl.Series) -> Column:
     values = raw.str.strip_chars()
     numbers = as_numbers(values)
     odd = values.filter(numbers.is_null() & values.is_not_null())
-    is_blank = is_missing(odd)
-    found = _spellings(odd.filter(is_blank))
-    strays = odd.filter(~is_blank)
+    found: tuple[str, ...] = ()
+    strays = odd
+    if len(odd):  # most columns of wide tables have none, and each call of polars costs more than a short column
+        is_blank = is_missing(odd)
+        found, strays = _spellings(odd.filter(is_blank)), odd.filter(~is_blank)
     known = len(numbers) - numbers.null_count()
     if known + len(strays) == 0:
         return Column(name=name, kind=ColumnKind.CONSTANT, missing_ratio=1.0, null_spellings=found, note="every value is missing")

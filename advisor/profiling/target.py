@@ -54,12 +54,12 @@ def guess_target(frame: pl.DataFrame, columns: Sequence[Column], *, fixed_in_gro
     eligible = [c for c in columns if c.kind not in _NEVER and not (c.kind is ColumnKind.HIGH_CARDINALITY and not is_named_target(c.name))]
     if not eligible:
         return None
-    names = [c.name for c in columns]
+    order = _order(columns)
     scores: dict[str, float] = {}
     signs: dict[str, list[str]] = {}
     for column in eligible:
-        scores[column.name], signs[column.name] = _score(column, columns, names, fixed_in_groups)
-    best = sorted(scores, key=lambda n: (-scores[n], -names.index(n)))[:_CONSIDERED]
+        scores[column.name], signs[column.name] = _score(column, order, fixed_in_groups)
+    best = sorted(scores, key=lambda n: (-scores[n], -order.places[n]))[:_CONSIDERED]
     if frame.height >= 50:
         by_name = {c.name: c for c in columns}
         for name in best:
@@ -67,7 +67,7 @@ def guess_target(frame: pl.DataFrame, columns: Sequence[Column], *, fixed_in_gro
             scores[name] += 0.5 * share
             if share > 0.1:
                 signs[name].append(f"the other numbers explain {share:.0%} of it")
-    best.sort(key=lambda n: (-scores[n], -names.index(n)))
+    best.sort(key=lambda n: (-scores[n], -order.places[n]))
     weight = {n: exp(2.0 * (scores[n] - scores[best[0]])) for n in best}
     total = sum(weight.values())
     # With few signs even a clear winner is a guess: the top score itself bounds the confidence.
@@ -179,10 +179,41 @@ def _guessed_task(numbers: pl.Series, is_number: bool, distinct: int, rows: int)
     return Task.MULTICLASS if evenness >= 0.85 and high - low + 1 == distinct else Task.REGRESSION
 
 
-def _score(column: Column, columns: Sequence[Column], names: list[str], fixed: frozenset[str]) -> tuple[float, list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a score asks about the columns beside its own, found once for all of them."""
+
+    places: dict[str, int]
+    """Name to position."""
+    folded: frozenset[str]
+    """Names in lower case."""
+    first: int
+    """Position of the first column but keys and moments; the number of columns when there is none."""
+    last: int
+    """Position of the last one; -1 when there is none."""
+    is_time_led: bool
+    """True when a date or a year stands among the first three."""
+
+
+def _order(columns: Sequence[Column]) -> _Order:
+    payload = [
+        place
+        for place, c in enumerate(columns)
+        if c.kind not in _NEVER and not time_part(c.name) and not (speaks_of_identity(c.name) or speaks_of_entity(c.name))
+    ]
+    return _Order(
+        places={c.name: place for place, c in enumerate(columns)},
+        folded=frozenset(c.name.strip().lower() for c in columns),
+        first=payload[0] if payload else len(columns),
+        last=payload[-1] if payload else -1,
+        is_time_led=any(c.kind is ColumnKind.DATE or time_part(c.name) == "year" for c in columns[:3]),
+    )
+
+
+def _score(column: Column, order: _Order, fixed: frozenset[str]) -> tuple[float, list[str]]:
     score, signs = 0.0, []
     name, words = column.name, tokens(column.name)
-    folded = {n.strip().lower() for n in names}
+    place = order.places[name]
 
     def add(points: float, sign: str) -> None:
         nonlocal score
@@ -191,31 +222,24 @@ def _score(column: Column, columns: Sequence[Column], names: list[str], fixed: f
             signs.append(sign)
 
     if name.strip().lower() == "y":
-        add(0.0 if {"x", "z"} <= folded else 2.5, "its name")
+        add(0.0 if {"x", "z"} <= order.folded else 2.5, "its name")
     elif is_named_target(name):
         add(3.0, "its name")
     elif words and set(words) & SUBJECT_WORDS:
         add(2.0 if len(words) == 1 else 1.6 if words[-1] in SUBJECT_WORDS else 0.9, "its name")
-    elif came_after(name, names):
+    elif came_after(name, order.places):
         add(1.6, "its name speaks of what came after")
     elif _ends_in_subject(words):
         add(0.8, "its name")
     elif words and words[-1] in VAGUE_WORDS:
         add(0.6, "its name")
-    payload = [
-        c.name
-        for c in columns
-        if (c.kind not in _NEVER and not time_part(c.name) and not (speaks_of_identity(c.name) or speaks_of_entity(c.name)))
-        or c.name == name
-    ]
-    is_time_led = any(c.kind is ColumnKind.DATE or time_part(c.name) == "year" for c in columns[:3])
-    if name == names[-1]:
+    if place == len(order.places) - 1:
         add(1.5, "the last column")
-    elif payload and name == payload[-1]:
+    elif place >= order.last:
         add(0.8, "the last column but keys and moments")
-    if payload and name == payload[0]:
-        add(1.5 if is_time_led else 0.5, "the first column after the keys" if is_time_led else "the first column")
-    score += 0.2 * names.index(name) / max(len(names) - 1, 1)
+    if place <= order.first:
+        add(1.5 if order.is_time_led else 0.5, "the first column after the keys" if order.is_time_led else "the first column")
+    score += 0.2 * place / max(len(order.places) - 1, 1)
     if column.kind in _LABELS:
         distinct = column.distinct if isinstance(column.distinct, int) else FEW_VALUES
         add(0.5 if distinct == 2 else 0.3, f"{distinct} classes")
