@@ -16,7 +16,7 @@ from advisor.session.folder import Request, RunFolder
 from advisor.session.following import engine_lives, follow
 from advisor.session.gathering import gather
 from advisor.session.outcomes import outcome
-from advisor.session.planning import load_plan, recommend, rulebook, save_plan
+from advisor.session.planning import facts_behind, load_plan, recommend, rulebook, save_plan
 
 ENGINE_MODULE = "advisor.session.engine"
 """What the detached process runs."""
@@ -53,9 +53,9 @@ def execute(plan: Plan, data: Any, *, run_dir: str | Path | None = None, facts: 
     from advisor.session.running import run_engine
 
     began = time.monotonic()
-    seen = (
-        facts if facts is not None else gather(data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
-    )
+    seen = facts if facts is not None else facts_behind(plan, data)
+    if seen is None:
+        seen = gather(data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
     folder = create(plan, seen, data=data, run_dir=run_dir)
     run_engine(folder.path, began=began)
     return outcome(folder.path)

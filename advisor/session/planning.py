@@ -37,7 +37,22 @@ def recommend(facts: Facts, rules: Rulebook | None = None) -> Plan:
     """
     from advisor.core.recommend import recommend as decide
 
-    return decide(facts, rules if rules is not None else rulebook())
+    plan = decide(facts, rules if rules is not None else rulebook())
+    _RECENT[plan.hash] = facts
+    while len(_RECENT) > _KEPT:
+        del _RECENT[next(iter(_RECENT))]
+    return plan
+
+
+_RECENT: dict[str, Facts] = {}
+"""Plan hash to the facts behind it, for the plans recommended last in this process."""
+_KEPT = 8
+
+
+def facts_behind(plan: Plan, data: Any) -> Facts | None:
+    """The facts that `plan` was recommended for in this process, when they were read from `data`; None otherwise."""
+    facts = _RECENT.get(plan.hash)
+    return facts if facts is not None and isinstance(data, str | Path) and facts.data.source == str(data) else None
 
 
 def save_plan(plan: Plan, path: str | Path, *, facts: Facts | None = None) -> None:

@@ -13,7 +13,7 @@ from advisor.core.facts import Measured
 from advisor.core.plan import Plan
 from advisor.session.gathering import read_answers
 from advisor.session.launching import create
-from advisor.session.planning import recommend
+from advisor.session.planning import facts_behind, recommend
 from tests.fakes import facts as situations
 
 FACTS = situations.laptop_small_table(model="logistic_regression", metric="log_loss")
@@ -79,3 +79,10 @@ def test_the_answer_of_a_database_is_kept_beside_the_run_and_its_secrets_are_not
     (tmp_path / "loans.db").unlink()
     assert pl.read_ipc(folder.table.read_bytes()).height == frame.height
     assert folder.read_request().data == str(folder.table)
+
+
+def test_the_facts_behind_a_plan_are_remembered_for_the_data_they_were_read_from(table: Path) -> None:
+    facts = advisor.gather(str(table), target="outcome", budget_seconds=60, goal="quick")
+    plan = advisor.recommend(facts)
+    assert facts_behind(plan, str(table)) == facts
+    assert facts_behind(plan, "another.csv") is None
