@@ -87,6 +87,8 @@ class Family(Value):
     """Constructor argument that sets its threads, if any."""
     seed_argument: str | None = "random_state"
     """Constructor argument of the seed, if any."""
+    votes_argument: str | None = None
+    """Constructor argument that counts the votes whose shares its probabilities are; one vote more is spread over all classes."""
     max_rows: int | None = None
     """Above this it is impractical and not shortlisted."""
     source: str = ""

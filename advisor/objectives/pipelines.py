@@ -256,6 +256,33 @@ class StoppedEarly(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type:
         return np.asarray(self.estimator_.predict_proba(X))
 
 
+class SmoothedVotes(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier whose probabilities are shares of `votes`, with one vote more spread evenly over the classes.
+
+    A hundred trees that agree cannot know that a probability is 0, and one row of the class they ruled out costs 36 nats of log
+    loss: enough to decide a selection, seldom seen in validation. Source: additive smoothing with a pseudo-count of one in all.
+    """
+
+    def __init__(self, estimator: Any, votes: int) -> None:
+        self.estimator = estimator
+        self.votes = votes
+
+    def fit(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Self:
+        weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.estimator_ = clone(self.estimator).fit(X, y, **weight)
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X: Numbers) -> npt.NDArray[Any]:
+        check_is_fitted(self, "estimator_")
+        return np.asarray(self.estimator_.predict(X))
+
+    def predict_proba(self, X: Numbers) -> Numbers:
+        check_is_fitted(self, "estimator_")
+        shares = np.asarray(self.estimator_.predict_proba(X))
+        return np.asarray((shares * self.votes + 1 / shares.shape[1]) / (self.votes + 1))
+
+
 def build(
     family: Family,
     columns: Sequence[Column],
@@ -426,6 +453,8 @@ def _estimator(
         return TransformedTargetRegressor(model, transformer=StandardScaler()) if kind.__name__ in _STANDARDISED_TARGET else model
     if needs == "probability" and not hasattr(model, "predict_proba"):
         return CalibratedMargins(model, ensemble=False, method="temperature" if task is Task.MULTICLASS else "sigmoid")
+    if needs == "probability" and family.votes_argument is not None:
+        return SmoothedVotes(model, int(getattr(model, family.votes_argument)))
     return model
 
 

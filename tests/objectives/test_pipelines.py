@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.base import clone
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import SVC
 
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.facts import Column, ColumnKind, Task
-from advisor.objectives.pipelines import CalibratedMargins, DateParts, Gaps, StoppedEarly, TextComponents, build, typed
+from advisor.objectives.pipelines import CalibratedMargins, DateParts, Gaps, SmoothedVotes, StoppedEarly, TextComponents, build, typed
 from tests.objectives.tables_of_tests import BY_NAME, COLUMNS, family, mixed
 
 LOGISTIC = BY_NAME["logistic_regression"]
@@ -139,3 +139,18 @@ def test_a_category_of_four_hundred_values_and_gaps_fits_into_native_codes(rows_
     y = np.arange(len(values)) % 2
     trees = build(BY_NAME["hist_gradient_boosting"], (Column(name="c", kind=ColumnKind.CATEGORY),), Task.BINARY, {}, seed=0)
     assert trees.fit(frame, y).predict(frame.head(9)).shape == (9,)
+
+
+def test_a_forest_that_agrees_still_leaves_every_class_possible() -> None:
+    """One row of a class that all trees ruled out must cost a few nats, not the 36 of a probability of zero."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(-4, 1, (60, 2)), rng.normal(4, 1, (60, 2))])
+    y = np.repeat([0, 1], 60)
+    votes = SmoothedVotes(RandomForestClassifier(100, random_state=0), 100).fit(X, y)
+    plain = RandomForestClassifier(100, random_state=0).fit(X, y)
+    smoothed, shares = votes.predict_proba(X), plain.predict_proba(X)
+    assert shares.min() == 0
+    assert smoothed.min() == pytest.approx(0.5 / 101)
+    assert smoothed.sum(axis=1) == pytest.approx(1.0)
+    assert (votes.predict(X) == plain.predict(X)).all()
+    assert (smoothed.argsort(axis=1) == shares.argsort(axis=1)).all()
