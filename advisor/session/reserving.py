@@ -67,7 +67,7 @@ def refit_reserve(walk: Walk, state: StudyState) -> float:
     )
     fits = [t.fit_seconds for t in found]
     first = max(fits) if plan.envelope.workers > 1 else sum(fits)
-    seconds = 0.5 + growth * first + all_rows_seconds(walk, found[-1])
+    seconds = 0.5 + growth * first + max(all_rows_seconds(walk, t) for t in found)  # either may be shipped
     return min(seconds, REFIT_SHARE * plan.budget.seconds)
 
 

@@ -13,6 +13,7 @@ from advisor.core.plan import Plan, Stage, Strategy
 from advisor.core.ports import Engine, Result
 from advisor.core.space import Config, SearchSpace
 from advisor.core.value import round_significant
+from advisor.engines.portfolio import PortfolioEngine
 from advisor.session.planning import changes, recommend
 from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
@@ -36,8 +37,6 @@ def pilot(walk: Walk) -> None:
 
     Raises: CannotRunError when not even one configuration could be evaluated, with the first one's error.
     """
-    from advisor.engines.portfolio import PortfolioEngine
-
     plan, state = walk.plan, walk.recorder.state
     is_over = bool(state.revisions) or any(s.stage != "pilot" for s in state.stages)
     first = Plan.from_mapping(state.first_plan) if state.first_plan else plan
@@ -137,11 +136,25 @@ def search(walk: Walk) -> None:
 
     Where the search of the winner is exhausted early, as a grid is, the time left goes to the next family of the race.
     """
+    if walk.plan.strategy is Strategy.DEFAULT:
+        _race_on(walk)
     _search_stages(walk)
     while _has_spare_time(walk) and (runner_up := _runner_up(walk)) is not None:
         if not _turn_to(walk, runner_up):
             return
         _search_stages(walk)
+
+
+def _race_on(walk: Walk) -> None:
+    """Lets the race go on in the time that is left, where fits turned out too slow for any search."""
+    state, plan = walk.recorder.state, walk.plan
+    if walk.has_stopped or walk.was_interrupted or any(s.stage == "confirm" for s in state.stages) or state.first_plan is None:
+        return
+    first = Plan.from_mapping(state.first_plan)
+    engine = PortfolioEngine(first.shortlist, direction=plan.direction, splits=plan.validation.splits)
+    walk.drive(engine, stage=first.stages[0], space=first.space, reserve=partial(reserve, walk), max_trials=None)
+    walk.histories = {c.family: engine.history(c.family) for c in first.shortlist}
+    walk.ranking = [name for name, score in engine.ranking() if score is not None]
 
 
 def _search_stages(walk: Walk) -> None:

@@ -151,6 +151,8 @@ def _run(walk: Walk, jobs: list[_Job]) -> dict[int, _Fit]:
             trial, job = waiting.popitem()
             walk.pool.start(trial, job.name, job.config, limit_seconds=walk.remaining())
         for report in walk.pool.poll(min(0.2, max(walk.remaining(), 0.0))):
+            if report.trial not in open_jobs:
+                continue  # the late end of a trial that the stage before has left
             match report:
                 case Stepped():
                     walk.pool.advance(report.trial)
