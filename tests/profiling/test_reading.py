@@ -43,7 +43,7 @@ ROWS = [("1.5", "red", "0"), ("2.5", "blue", "1"), ("3.5", "red", "0"), ("4.5", 
         PLAIN.replace("red", '"red"').encode(),
         PLAIN.replace(",", ";").replace(".", ",").encode(),
         PLAIN.rstrip("\n").encode(),
-        gzip.compress(PLAIN.encode()),
+        gzip.compress(PLAIN.encode(), mtime=0),
     ],
     ids=lambda content: repr(content[:14]),
 )
