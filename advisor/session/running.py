@@ -70,6 +70,7 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
                 walk = Walk(
                     folder=folder,
                     facts=facts,
+                    first=Plan.from_mapping(recorder.state.first_plan) if recorder.state.first_plan else plan,
                     plan=plan,
                     follows_facts=request.follows_facts,
                     recorder=recorder,

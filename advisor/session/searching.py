@@ -39,7 +39,7 @@ def pilot(walk: Walk) -> None:
     """
     plan, state = walk.plan, walk.recorder.state
     is_over = bool(state.revisions) or any(s.stage != "pilot" for s in state.stages)
-    first = Plan.from_mapping(state.first_plan) if state.first_plan else plan
+    first = walk.first
     engine = PortfolioEngine(first.shortlist, direction=plan.direction, splits=plan.validation.splits)
     soft_end = walk.recorder.elapsed() + plan.budget.pilot_seconds
     goes_on = walk.drive(
@@ -148,9 +148,9 @@ def search(walk: Walk) -> None:
 def _race_on(walk: Walk) -> None:
     """Lets the race go on in the time that is left, where fits turned out too slow for any search."""
     state, plan = walk.recorder.state, walk.plan
-    if walk.has_stopped or walk.was_interrupted or any(s.stage == "confirm" for s in state.stages) or state.first_plan is None:
+    if walk.has_stopped or walk.was_interrupted or any(s.stage == "confirm" for s in state.stages):
         return
-    first = Plan.from_mapping(state.first_plan)
+    first = walk.first
     engine = PortfolioEngine(first.shortlist, direction=plan.direction, splits=plan.validation.splits)
     walk.drive(engine, stage=first.stages[0], space=first.space, reserve=partial(reserve, walk), max_trials=None)
     walk.histories = {c.family: engine.history(c.family) for c in first.shortlist}

@@ -52,7 +52,10 @@ class Walk:
 
     folder: RunFolder
     facts: Facts
+    first: Plan
+    """The plan the run began with: its shortlist is raced, its fixed arguments hold throughout. Read once: every look asks for it."""
     plan: Plan
+    """The plan in force."""
     follows_facts: bool
     recorder: Recorder
     pool: WorkerPool
@@ -78,8 +81,7 @@ class Walk:
 
     def family(self, name: str) -> Family:
         """The rulebook's page on a family, with the constructor arguments that the plan fixed for these facts."""
-        first = Plan.from_mapping(self.recorder.state.first_plan) if self.recorder.state.first_plan else self.plan
-        fixed = next((c.fixed for c in (*first.shortlist, *self.plan.shortlist) if c.family == name), None)
+        fixed = next((c.fixed for c in (*self.first.shortlist, *self.plan.shortlist) if c.family == name), None)
         family = rulebook().families[name]
         return family if fixed is None else family.model_copy(update={"fixed": fixed})
 
