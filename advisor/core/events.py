@@ -98,6 +98,37 @@ class TrialStarted(_Event):
     """Which proposal of the engine this is (its index within the stage), -1 when it is none."""
     seed: int = 0
     """Seed of the trial."""
+    until: int | None = None
+    """Step at which it is to be paused; None: it runs to its end."""
+    continues: int | None = None
+    """Key of the paused proposal of this stage that it goes on from; None: it begins anew."""
+    rows: int | None = None
+    """Rows of a training fold it is given; None: all."""
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return decode(value)
+
+    @field_serializer("config", when_used="json")
+    def _encode(self, value: Any) -> Any:
+        return encode(value)
+
+
+class ConfigChanged(_Event):
+    """A running trial goes on under another configuration: a population's exploit, a schedule, or values its objective chose."""
+
+    kind: Literal["config_changed"] = "config_changed"
+    trial: int
+    """The trial."""
+    step: int
+    """The change holds from after this step on; 0: from the beginning."""
+    config: Config
+    """The configuration from here on."""
+    parent: int | None = None
+    """Number of the trial whose weights it took over; None: it kept its own."""
+    reason: str = ""
+    """Why, in one sentence."""
 
     @field_validator("config", mode="before")
     @classmethod
@@ -282,6 +313,7 @@ Event = Annotated[
     | PlanRevised
     | StageStarted
     | TrialStarted
+    | ConfigChanged
     | Measured
     | TrialFinished
     | TrialPruned
@@ -324,6 +356,13 @@ class TrialState:
     category: str = ""
     """Of a failed trial: what kind of end (`TrialFailed.category`); empty otherwise."""
     started_elapsed: float = 0.0
+    until: int | None = None
+    continues: int | None = None
+    rows: int | None = None
+    changes: tuple[ConfigChanged, ...] = ()
+    """How its configuration changed in flight; `config` is the last one."""
+    first_config: Config | None = None
+    """The configuration it began with, where that was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +456,15 @@ def _apply(state: StudyState, event: Event, trials: dict[int, TrialState]) -> St
                 event.key,
                 event.seed,
                 started_elapsed=event.elapsed,
+                until=event.until,
+                continues=event.continues,
+                rows=event.rows,
             )
+            return state
+        case ConfigChanged():
+            t = trials[event.trial]
+            first = t.config if t.first_config is None else t.first_config
+            trials[event.trial] = replace(t, config=event.config, first_config=first, changes=(*t.changes, event))
             return state
         case Measured():
             t = trials[event.trial]
@@ -473,7 +520,7 @@ def _finish(state: StudyState, event: TrialFinished, trials: dict[int, TrialStat
         peak_bytes=event.peak_bytes,
     )
     trials[event.trial] = trial
-    if trial.stage == "confirm":
+    if trial.stage == "confirm" or trial.rows is not None:
         return state
     best, default = state.best, state.default
     if trial.origin == "default" and default is None:

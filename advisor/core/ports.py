@@ -57,6 +57,12 @@ class Proposal:
     family: str | None = None
     """Overrides the stage's family (the race of families)."""
     seed: int = 0
+    until: int | None = None
+    """Step at which the trial is paused with its checkpoint kept, told as `pruned`; None: it runs to its end."""
+    continues: int | None = None
+    """Key of the paused proposal of this stage whose checkpoint this one goes on from (a promotion, an exploit)."""
+    rows: int | None = None
+    """Rows of a training fold it is given (successive halving on rows); None: all. Such a trial is never the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,49 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees threads and files; no call follows."""
+        ...
+
+
+class Scribe(Protocol):
+    """Takes down what a library that owns its loop does: the stage's trials, by the key of their proposal, become events."""
+
+    def started(self, proposal: Proposal) -> None:
+        """A trial has begun."""
+        ...
+
+    def measured(self, key: int, step: int, value: float) -> None:
+        """A running trial has reported; steps are absolute and grow."""
+        ...
+
+    def changed(self, key: int, step: int, config: Config, *, parent: int | None = None, because: str) -> None:
+        """From after `step` on the trial runs under `config`; `parent` is the key of the trial whose weights it took."""
+        ...
+
+    def ended(self, key: int, result: Result, *, cure: str = "") -> None:
+        """A trial is over. Its configuration is the one it was changed to last."""
+        ...
+
+    def noted(self, text: str, *, is_warning: bool = False) -> None:
+        """Something a user should read."""
+        ...
+
+    def is_over(self) -> bool:
+        """True when the stage must end now: its time is up, a stop was asked for, or a signal came. Ask it every second at least."""
+        ...
+
+    def remaining(self) -> float:
+        """Seconds left for the stage; 0 or less when its time is up."""
+        ...
+
+
+class LibraryLoop(Protocol):
+    """An engine whose library owns the loop (Ray Tune, hypergradients): it runs the whole stage and reports as it goes."""
+
+    def run(self, scribe: Scribe) -> None:
+        """Runs the stage and returns when it is done or the scribe says that it is over; ends everything that it started.
+
+        Raises: AdvisorError when it cannot run here.
+        """
         ...
 
 

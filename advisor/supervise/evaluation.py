@@ -5,14 +5,24 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from advisor.core.ports import Clock, Measurement
 from advisor.core.space import Config
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCheckpoint:
+    """A checkpoint that a trial of this run wrote; it is read where it is used, never in the engine."""
+
+    path: str
+
 
 Category = Literal["error", "invalid", "timeout", "memory", "signal", "deadline"]
 
@@ -156,6 +166,8 @@ class TrialRun:
 
     def _pull(self) -> Stepped | Ended:
         if self._steps is None:
+            if isinstance(self.checkpoint, KeptCheckpoint):
+                self.checkpoint = _read_checkpoint(self.checkpoint)
             answer = self._call()
             if not isinstance(answer, Iterator):
                 value = finite(answer)
@@ -230,6 +242,14 @@ class TrialRun:
 
     def _can_save(self) -> bool:
         return callable(getattr(self.objective, "save_last", None))
+
+
+def _read_checkpoint(kept: KeptCheckpoint) -> Any:
+    try:
+        with Path(kept.path).open("rb") as file:
+            return pickle.load(file)
+    except FileNotFoundError:
+        raise _InvalidError("the checkpoint it goes on from is gone", "Leave the work folder of the run alone.") from None
 
 
 _LEAVE = "Raise an exception to fail a trial; leaving the process costs its worker."

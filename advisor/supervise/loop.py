@@ -30,7 +30,7 @@ from advisor.core.ports import Clock, Emit, Engine, Limits, Proposal, Result
 from advisor.core.space import Config
 from advisor.core.value import encode
 from advisor.supervise.commands import Command, CommandBox
-from advisor.supervise.evaluation import Died, Ended, NotSaved, Report, Saved, Stepped
+from advisor.supervise.evaluation import Died, Ended, KeptCheckpoint, NotSaved, Report, Saved, Stepped
 from advisor.supervise.pool import Pool
 
 _LOOK_SECONDS = 0.1
@@ -45,6 +45,9 @@ _LOOK_AHEAD = 4
 """Proposals held back for want of time before the stage is called full: another family may be quicker."""
 _SAVE_SECONDS = 60.0
 """Longest time the model of an incumbent may take to be written."""
+
+PAUSED = "paused at step"
+"""How the reason of a paused trial begins; it may be gone on from."""
 
 Publish = Callable[[int, Path, str], None]
 """Moves a saved model (trial, file, sha256) to where it belongs, atomically."""
@@ -96,6 +99,7 @@ def drive(
     publish: Publish | None = None,
     deadline: Deadline | None = None,
     is_interrupted: Callable[[], bool] = _never,
+    checkpoints: Path | None = None,
 ) -> DriveEnd:
     """Runs trials of `stage` until the engine is done or a limit is reached, and gives why it ended.
 
@@ -103,7 +107,8 @@ def drive(
     `state` gives the fold of everything emitted so far. At the deadline running trials are killed and journalled as failed of
     category ``deadline``; a stop by command or `is_interrupted` leaves them interrupted. When a trial becomes the best and its
     objective can save, the model is written beside `best_path` and handed to `publish` (which without one is a rename to
-    `best_path`). A pause starts nothing new; the time goes on.
+    `best_path`). A pause starts nothing new; the time goes on. `checkpoints` is the folder in which paused trials
+    (`Proposal.until`) leave their state and from which others go on (`Proposal.continues`).
 
     Raises: AdvisorError when the engine proposes nothing although nothing runs and it is not done; whatever `emit` raises, so
     that a broken journal stops the run.
@@ -124,6 +129,7 @@ def drive(
         publish or _renamer(best_path),
         deadline or Deadline(limits.deadline),
         is_interrupted,
+        checkpoints,
     ).run()
 
 
@@ -134,6 +140,7 @@ class _Running:
     began: float
     steps: list[tuple[int, float]] = field(default_factory=list)
     pruned_at: tuple[int, float] | None = None
+    is_paused: bool = False
 
 
 @dataclass
@@ -153,6 +160,7 @@ class _Drive:
     publish: Publish
     deadline: Deadline
     is_interrupted: Callable[[], bool]
+    checkpoints: Path | None
     running: dict[int, _Running] = field(default_factory=dict)
     saving: dict[int, float] = field(default_factory=dict)
     held: deque[Proposal] = field(default_factory=deque)
@@ -227,6 +235,9 @@ class _Drive:
                 config=proposal.config,
                 key=proposal.key,
                 seed=proposal.seed,
+                until=proposal.until,
+                continues=proposal.continues,
+                rows=proposal.rows,
             )
         )
         self.running[trial] = _Running(proposal, family, self.clock())
@@ -235,7 +246,14 @@ class _Drive:
             self._fail(trial, Died(trial, "signal", cause, "Leave this part of the space out."))
             return
         # The deadline can be moved by a command, so it is kept here and the pool is given the trial's own limit only.
-        self.pool.start(trial, self.objective_name(proposal), proposal.config, limit_seconds=self.limits.trial_seconds)
+        kept = None if proposal.continues is None else KeptCheckpoint(str(self._checkpoint(proposal.continues)))
+        self.pool.start(trial, self.objective_name(proposal), proposal.config, checkpoint=kept, limit_seconds=self.limits.trial_seconds)
+
+    def _checkpoint(self, key: int) -> Path:
+        """Where the paused trial of proposal `key` leaves its state."""
+        if self.checkpoints is None:
+            raise ValueError(f"stage {self.stage} pauses trials but was given no folder for their checkpoints")
+        return self.checkpoints / f"{self.stage}-{key}.ckpt"
 
     def _fits(self, proposal: Proposal) -> bool:
         """True when the trial should end in time, judged by finished ones of its family, those of this stage first."""
@@ -279,6 +297,9 @@ class _Drive:
         if self.engine.observe(running.proposal, report.step, report.value):
             running.pruned_at = (report.step, report.value)
             self.pool.stop(report.trial)
+        elif running.proposal.until is not None and report.step >= running.proposal.until:
+            running.pruned_at, running.is_paused = (report.step, report.value), True
+            self.pool.stop(report.trial, keep=self._checkpoint(running.proposal.key))
         else:
             self.pool.advance(report.trial)  # before the disk is waited for: a measurement acknowledges nothing
         self.emit(
@@ -290,7 +311,8 @@ class _Drive:
         if running is None:
             return
         if report.value is None:
-            self._prune(report.trial, "others do better at this step", seconds=report.seconds)
+            reason = f"{PAUSED} {_last_step(running)}" if running.is_paused else "others do better at this step"
+            self._prune(report.trial, reason, seconds=report.seconds)
             return
         del self.running[report.trial]
         self.emit(
@@ -409,6 +431,11 @@ class _Drive:
 
     def _note(self, text: str, *, is_warning: bool = False) -> None:
         self.emit(Noted(at=time.time(), elapsed=self.clock(), level="warning" if is_warning else "info", text=text))
+
+
+def _last_step(running: _Running) -> int:
+    """The last step that a trial has reported."""
+    return running.pruned_at[0] if running.pruned_at is not None else running.steps[-1][0]
 
 
 def fingerprint(family: str, config: Config) -> str:

@@ -29,7 +29,8 @@ def replay(state: StudyState, stage: str) -> list[tuple[Proposal, Result]]:
             continue
         match trial.status:
             case "completed" | "pruned" | "failed":
-                proposal = Proposal(trial.key, trial.config, trial.origin, trial.family, trial.seed)
+                config = trial.config if trial.first_config is None else trial.first_config
+                proposal = Proposal(trial.key, config, trial.origin, trial.family, trial.seed, trial.until, trial.continues, trial.rows)
                 told[trial.key] = (
                     proposal,
                     Result(trial.status, trial.value, trial.scores, trial.steps, trial.seconds, trial.fit_seconds, trial.cause),

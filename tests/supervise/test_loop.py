@@ -25,7 +25,8 @@ from advisor.core.events import (
     TrialStarted,
     fold,
 )
-from advisor.core.ports import Limits, Measurement
+from advisor.core.ports import Limits, Measurement, Proposal
+from advisor.engines.portfolio import FixedEngine
 from advisor.supervise.commands import CommandBox, send
 from advisor.supervise.loop import Deadline, DriveEnd, drive
 from advisor.supervise.pool import InlinePool, WorkerPool
@@ -340,3 +341,21 @@ def test_elapsed_is_the_budget_used_by_the_clock() -> None:
     run.drive(ListEngine([{}]), inline(run.clock, slow=slow), "slow")
     assert [e.elapsed for e in run.events[1:]] == [100.0, 110.0, 120.0, 120.0]
     assert run.of(TrialFinished)[0].seconds == 20.0
+
+
+def test_a_paused_trial_keeps_its_state_and_another_goes_on_from_it(tmp_path: Path) -> None:
+    run, first = Run(), Proposal(0, {"x": 7}, until=2)
+    run.drive(FixedEngine([first, Proposal(1, {"x": 7}, continues=0)]), inline(), "curve", checkpoints=tmp_path)
+    (paused,) = run.of(TrialPruned)
+    assert (paused.trial, paused.step) == (0, 2) and paused.reason.startswith("paused at step 2")
+    assert run.state.trials[1].steps == ((3, 7 + 1 / 3), (4, 7.25))
+    assert run.state.best == 1
+    assert [(p.until, p.continues) for p, _ in replay(run.state, "search")] == [(2, None), (None, 0)]
+
+
+def test_a_trial_whose_checkpoint_is_gone_fails_with_the_reason(tmp_path: Path, pool: WorkerPool) -> None:
+    pool.register("curve", objectives.curve)
+    run = Run()
+    run.drive(FixedEngine([Proposal(0, {"x": 7}, continues=5)]), pool, "curve", checkpoints=tmp_path)
+    (failed,) = run.of(TrialFailed)
+    assert "the checkpoint it goes on from is gone" in failed.cause
