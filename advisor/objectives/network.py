@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -25,6 +26,8 @@ from advisor.objectives.scoring import DivergedError
 Numbers = npt.NDArray[np.float64]
 MUTABLE = ("lr", "weight_decay", "dropout")
 """What may change while a training goes on from a checkpoint."""
+SCHEDULES = ("cosine", "one_cycle", "constant")
+"""Courses of the learning rate over the epochs. Source of one cycle: Smith and Topin 2019, with the numbers of ``OneCycleLR``."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -78,11 +81,12 @@ class ResidualPerceptron(nn.Module):
         out: Tensor = self.last(hidden)
         return out
 
-    def set_dropout(self, rate: float) -> None:
-        """Changes the dropout of a network in training."""
-        for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = rate
+
+def _set_dropout(network: nn.Module, rate: float) -> None:
+    """Changes the dropout of a network in training."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
 
 
 def _named(known: Mapping[str, type[nn.Module]], name: str, what: str) -> type[nn.Module]:
@@ -91,53 +95,60 @@ def _named(known: Mapping[str, type[nn.Module]], name: str, what: str) -> type[n
     return known[name]
 
 
-class Training:
+class EpochTraining(ABC):
     """One network on one set of rows, an epoch at a time. Deterministic for a seed on a CPU, and to the bit after `restore`.
 
-    Randomness is keyed by (seed, epoch), so a checkpoint needs no generator's state. The rows stay on the device.
+    Randomness is keyed by (seed, epoch), so a checkpoint needs no generator's state. What the rows are is left to the kinds of it:
+    each makes its network, hands it to `_begin` and says in `_output` what it gives for some rows.
     """
 
-    def __init__(
-        self, settings: Mapping[str, Any], X: Numbers, y: npt.NDArray[Any], weight: npt.NDArray[Any] | None, *, classes: int
-    ) -> None:
-        """`settings` are the arguments of `TabularNetwork`; `y` holds codes 0 … classes-1, or numbers when `classes` is 0.
+    HELD: tuple[str, ...] = ("target", "weight", "optimiser")
+    """What a file of the model leaves out, besides the rows themselves."""
+
+    def __init__(self, settings: Mapping[str, Any], y: npt.NDArray[Any], weight: npt.NDArray[Any] | None, *, classes: int) -> None:
+        """`settings` are the arguments of the estimator; `y` holds codes 0 … classes-1, or numbers when `classes` is 0.
 
         Raises: CannotRunError when the device is not there.
         """
         self.settings, self.classes, self.epoch = dict(settings), classes, 0
         self.device = _device(str(settings["device"]))
         self.seed = int(settings["random_state"] or 0)
-        self.categorical = list(settings["categorical_features"] or [])
-        self.numeric = [i for i in range(X.shape[1]) if i not in set(self.categorical)]
-        self.cardinalities = [int(np.nanmax(X[:, i], initial=-1.0)) + 1 for i in self.categorical]
         self.centre = 0.0 if classes else float(np.average(y, weights=weight))
         self.scale = 1.0 if classes else float(np.sqrt(np.average((y - self.centre) ** 2, weights=weight))) or 1.0
-        self.numbers, self.codes = self._tensors(X)
         target = (
             torch.as_tensor(np.asarray(y)) if classes else torch.as_tensor((np.asarray(y, dtype=np.float64) - self.centre) / self.scale)
         )
         self.target = target.to(self.device, torch.int64 if classes else torch.float32)
         self.weight = None if weight is None else torch.as_tensor(np.asarray(weight), dtype=torch.float32).to(self.device)
-        with self._seeded(-1):
-            self.network = ResidualPerceptron(
-                len(self.numeric),
-                self.cardinalities,
-                classes or 1,
-                layers=int(settings["layers"]),
-                width=int(settings["width"]),
-                dropout=float(settings["dropout"]),
-                normalisation=str(settings["normalisation"]),
-                activation=str(settings["activation"]),
-            ).to(self.device)
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]
+
+    def _begin(self, network: nn.Module) -> None:
+        """Takes the network over, and makes its optimiser; norms and biases are not decayed."""
+        self.network = network
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        rest = [p for p in network.parameters() if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": float(settings["weight_decay"])}, {"params": rest, "weight_decay": 0.0}],
-            lr=float(settings["lr"]),
+            [{"params": decayed, "weight_decay": float(self.settings["weight_decay"])}, {"params": rest, "weight_decay": 0.0}],
+            lr=float(self.settings["lr"]),
             fused=True,
         )
         rows = len(self.target)
-        self.batches = max(1, round(rows / int(settings["batch_size"] or batch_size_for(rows))))
+        self.batches = max(1, round(rows / int(self.settings["batch_size"] or batch_size_for(rows))))
+
+    @abstractmethod
+    def _output(self, rows: Tensor) -> Tensor:
+        """What the network in training gives for these of the training rows: logits or numbers ``(rows, outputs)``."""
+
+    @abstractmethod
+    def hold(self, X: Any) -> Any:
+        """`X` on the device, for `predict_tensors`."""
+
+    @abstractmethod
+    def predict_tensors(self, held: Any) -> Numbers:
+        """`predict` of rows that `hold` has put on the device."""
+
+    def predict(self, X: Any) -> Numbers:
+        """Probabilities ``(rows, classes)``, or numbers ``(rows,)``."""
+        return self.predict_tensors(self.hold(X))
 
     @property
     def is_done(self) -> bool:
@@ -150,7 +161,7 @@ class Training:
         Raises: DivergedError when the loss is not finite.
         """
         self.network.train()
-        self.network.set_dropout(float(self.settings["dropout"]))
+        _set_dropout(self.network, float(self.settings["dropout"]))
         total = torch.zeros((), device=self.device)
         with self._seeded(self.epoch):
             order = torch.randperm(len(self.target)).to(self.device)
@@ -159,26 +170,13 @@ class Training:
                 for group, decay in zip(self.optimiser.param_groups, (float(self.settings["weight_decay"]), 0.0), strict=True):
                     group["lr"], group["weight_decay"] = rate, decay
                 self.optimiser.zero_grad(set_to_none=True)
-                loss = self._loss(self.network(self.numbers[rows], self.codes[rows]), rows)
+                loss = self._loss(self._output(rows), rows)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimiser.step()
                 total += loss.detach()
         self.epoch += 1
         if not bool(torch.isfinite(total)):
             raise DivergedError(f"diverged: the loss is not finite in epoch {self.epoch}", cure="Lower the learning rate.")
-
-    def predict(self, X: Numbers) -> Numbers:
-        """Probabilities ``(rows, classes)``, or numbers ``(rows,)``."""
-        numbers, codes = self._tensors(X)
-        return self._finish(_forward(self.network, numbers, codes))
-
-    def predict_tensors(self, held: tuple[Tensor, Tensor]) -> Numbers:
-        """`predict` of rows that `hold` has put on the device."""
-        return self._finish(_forward(self.network, *held))
-
-    def hold(self, X: Numbers) -> tuple[Tensor, Tensor]:
-        """`X` on the device, for `predict_tensors`."""
-        return self._tensors(X)
 
     def state(self) -> dict[str, Any]:
         """Everything a later `restore` needs, on the CPU and independent of this training."""
@@ -200,6 +198,14 @@ class Training:
             raise InputError("the checkpoint belongs to another network", where="checkpoint", cure="Go on with the same layers.") from error
         self.epoch = int(state["epoch"])
 
+    def learned(self) -> Self:
+        """What is left of a training in a file: it predicts on the CPU, and has neither rows nor optimiser."""
+        kept = copy.copy(self)
+        for name in self.HELD:
+            kept.__dict__.pop(name, None)
+        kept.network, kept.device = copy.deepcopy(self.network).cpu(), torch.device("cpu")
+        return kept
+
     def _loss(self, output: Tensor, rows: Tensor) -> Tensor:
         target = self.target[rows]
         if self.classes:
@@ -212,21 +218,17 @@ class Training:
         return (each * weight).sum() / weight.sum().clamp_min(1e-12)
 
     def _learning_rate(self, step: int) -> float:
-        peak = float(self.settings["lr"])
+        peak, done = float(self.settings["lr"]), min(1.0, step / (int(self.settings["epochs"]) * self.batches))
         match self.settings["schedule"]:
             case "constant":
                 return peak
             case "cosine":
-                return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, step / (int(self.settings["epochs"]) * self.batches))))
+                return peak * 0.5 * (1 + math.cos(math.pi * done))
+            case "one_cycle":
+                low, high, part = (0.04, 1.0, done / 0.3) if done < 0.3 else (1.0, 4e-6, (done - 0.3) / 0.7)
+                return peak * (high + (low - high) * 0.5 * (1 + math.cos(math.pi * part)))
             case other:
-                raise InputError(f"unknown schedule {other!r}", where="schedule", cure=nearest(str(other), ("constant", "cosine")))
-
-    def _tensors(self, X: Numbers) -> tuple[Tensor, Tensor]:
-        numbers = torch.as_tensor(np.array(X[:, self.numeric], dtype=np.float32)).to(self.device)
-        codes = X[:, self.categorical] + 1
-        for i, cardinality in enumerate(self.cardinalities):
-            codes[:, i] = np.where((codes[:, i] >= 1) & (codes[:, i] <= cardinality), codes[:, i], 0)
-        return numbers, torch.as_tensor(codes.astype(np.int64)).to(self.device)
+                raise InputError(f"unknown schedule {other!r}", where="schedule", cure=nearest(str(other), SCHEDULES))
 
     def _finish(self, output: Tensor) -> Numbers:
         if self.classes:
@@ -235,6 +237,52 @@ class Training:
 
     def _seeded(self, epoch: int) -> _Seeded:
         return _Seeded(self.seed, epoch, self.device)
+
+
+class Training(EpochTraining):
+    """A training on the rows of a table, which stay on the device."""
+
+    HELD = (*EpochTraining.HELD, "numbers", "codes")
+
+    def __init__(
+        self, settings: Mapping[str, Any], X: Numbers, y: npt.NDArray[Any], weight: npt.NDArray[Any] | None, *, classes: int
+    ) -> None:
+        super().__init__(settings, y, weight, classes=classes)
+        self.categorical = list(settings["categorical_features"] or [])
+        self.numeric = [i for i in range(X.shape[1]) if i not in set(self.categorical)]
+        self.cardinalities = [int(np.nanmax(X[:, i], initial=-1.0)) + 1 for i in self.categorical]
+        self.numbers, self.codes = self._tensors(X)
+        with self._seeded(-1):
+            network = ResidualPerceptron(
+                len(self.numeric),
+                self.cardinalities,
+                classes or 1,
+                layers=int(settings["layers"]),
+                width=int(settings["width"]),
+                dropout=float(settings["dropout"]),
+                normalisation=str(settings["normalisation"]),
+                activation=str(settings["activation"]),
+            ).to(self.device)
+        self._begin(network)
+
+    def predict_tensors(self, held: tuple[Tensor, Tensor]) -> Numbers:
+        """`predict` of rows that `hold` has put on the device."""
+        return self._finish(_forward(self.network, *held))
+
+    def hold(self, X: Numbers) -> tuple[Tensor, Tensor]:
+        """`X` on the device, for `predict_tensors`."""
+        return self._tensors(X)
+
+    def _output(self, rows: Tensor) -> Tensor:
+        out: Tensor = self.network(self.numbers[rows], self.codes[rows])
+        return out
+
+    def _tensors(self, X: Numbers) -> tuple[Tensor, Tensor]:
+        numbers = torch.as_tensor(np.array(X[:, self.numeric], dtype=np.float32)).to(self.device)
+        codes = X[:, self.categorical] + 1
+        for i, cardinality in enumerate(self.cardinalities):
+            codes[:, i] = np.where((codes[:, i] >= 1) & (codes[:, i] <= cardinality), codes[:, i], 0)
+        return numbers, torch.as_tensor(codes.astype(np.int64)).to(self.device)
 
 
 class _Seeded:
@@ -276,14 +324,85 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _classifies(network: TabularNetwork) -> bool:
+def _classifies(network: EpochNetwork) -> bool:
     if network.task == "regression":
         raise AttributeError("a network for numbers has no probabilities")
     return True
 
 
-class TabularNetwork(BaseEstimator):  # type: ignore[misc]
-    """The network as an estimator: cross-entropy for classes, the squared error of the standardised target for numbers.
+class EpochNetwork(BaseEstimator):  # type: ignore[misc]
+    """A network as an estimator: cross-entropy for classes, the squared error of the standardised target for numbers.
+
+    The kinds of it say in `_training` how their rows are trained on.
+    """
+
+    takes_task = True
+    """Tells the pipeline to name `task`, `threads` and `device`."""
+    task: str
+    threads: int | None
+    training_: EpochTraining
+
+    @abstractmethod
+    def _training(self, X: Any, y: npt.NDArray[Any], weight: Any, *, classes: int) -> EpochTraining:
+        """A training of this estimator; `y` holds codes, or numbers when `classes` is 0."""
+
+    def begin(self, X: Any, y: npt.NDArray[Any], sample_weight: Any = None) -> EpochTraining:
+        """A training of this estimator that has run no epoch yet; `adopt` takes it over."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        target, classes = np.asarray(y), 0
+        if self.task != "regression":
+            self.classes_, target = np.unique(target, return_inverse=True)
+            classes = len(self.classes_)
+        return self._training(X, target, sample_weight, classes=classes)
+
+    def adopt(self, training: EpochTraining) -> Self:
+        """This estimator, fitted with what `training` has learned so far."""
+        self.training_ = training
+        return self
+
+    def fit(self, X: Any, y: npt.NDArray[Any], sample_weight: Any = None) -> Self:
+        """This estimator, trained for all its epochs.
+
+        Raises: DivergedError when the loss is not finite.
+        """
+        training = self.begin(X, y, sample_weight)
+        while not training.is_done:
+            training.run_epoch()
+        return self.adopt(training)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if "training_" in state:
+            state["training_"] = state["training_"].learned()
+        return state
+
+    @available_if(_classifies)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> Numbers:
+        """Probabilities ``(rows, classes)`` in the order of `classes_`."""
+        return self._predicted(X)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The likeliest class of each row, or one number a row."""
+        found = self._predicted(X)
+        return found if self.task == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        if self.task == "regression":
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        else:
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
+
+    def _predicted(self, X: Any) -> Numbers:
+        check_is_fitted(self, "training_")
+        return self.training_.predict(X)
+
+
+class TabularNetwork(EpochNetwork):
+    """The network for tables.
 
     Input columns are numbers without gaps; those of `categorical_features` hold codes from 0 and are embedded, where a
     negative code, NaN or a code not seen in training means unknown.
@@ -304,7 +423,7 @@ class TabularNetwork(BaseEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         epochs: int = 50,
         stop_epoch: int | None = None,
-        schedule: Literal["cosine", "constant"] = "cosine",
+        schedule: Literal["cosine", "one_cycle", "constant"] = "cosine",
         normalisation: Literal["batch", "layer", "none"] = "batch",
         activation: str = "relu",
         label_smoothing: float = 0.0,
@@ -331,80 +450,14 @@ class TabularNetwork(BaseEstimator):  # type: ignore[misc]
         self.threads = threads
         self.random_state = random_state
 
-    def begin(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Training:
-        """A training of this estimator that has run no epoch yet; `adopt` takes it over."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        target, classes = np.asarray(y), 0
-        if self.task != "regression":
-            self.classes_, target = np.unique(target, return_inverse=True)
-            classes = len(self.classes_)
-        return Training(self.get_params(), np.asarray(X), target, sample_weight, classes=classes)
+    def _training(self, X: Any, y: npt.NDArray[Any], weight: Any, *, classes: int) -> Training:
+        return Training(self.get_params(), np.asarray(X), y, weight, classes=classes)
 
-    def adopt(self, training: Training) -> Self:
+    def adopt(self, training: EpochTraining) -> Self:
         """This estimator, fitted with what `training` has learned so far."""
-        self.training_ = training
+        assert isinstance(training, Training)
         self.n_features_in_ = len(training.numeric) + len(training.categorical)
-        return self
+        return super().adopt(training)
 
-    def fit(self, X: Numbers, y: npt.NDArray[Any], sample_weight: Any = None) -> Self:
-        """This estimator, trained for all its epochs.
-
-        Raises: DivergedError when the loss is not finite.
-        """
-        training = self.begin(X, y, sample_weight)
-        while not training.is_done:
-            training.run_epoch()
-        return self.adopt(training)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        if "training_" in state:
-            state["training_"] = _Trained(state["training_"])
-        return state
-
-    @available_if(_classifies)  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Numbers) -> Numbers:
-        """Probabilities ``(rows, classes)`` in the order of `classes_`."""
-        return self._predicted(X)
-
-    def predict(self, X: Numbers) -> npt.NDArray[Any]:
-        """The likeliest class of each row, or one number a row."""
-        found = self._predicted(X)
-        return found if self.task == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        if self.task == "regression":
-            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
-        else:
-            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        return tags
-
-    def _predicted(self, X: Numbers) -> Numbers:
-        check_is_fitted(self, "training_")
-        found: Numbers = self.training_.predict(np.asarray(X))
-        return found
-
-
-class _Trained:
-    """What is left of a training in a file: the network on the CPU, without rows and optimiser."""
-
-    def __init__(self, training: Training | _Trained) -> None:
-        self._kept = {k: getattr(training, k) for k in ("categorical", "numeric", "cardinalities", "classes", "centre", "scale", "epoch")}
-        self.network: nn.Module = training.network if isinstance(training, _Trained) else copy.deepcopy(training.network).cpu()
-
-    def __getattr__(self, name: str) -> Any:
-        kept = self.__dict__.get("_kept", {})
-        if name in kept:
-            return kept[name]
-        raise AttributeError(name)
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")
-
-    _tensors = Training._tensors
-    _finish = Training._finish
-    predict = Training.predict
+    def _predicted(self, X: Any) -> Numbers:
+        return super()._predicted(np.asarray(X))
