@@ -1,10 +1,11 @@
 """scikit-learn's own searches, driven from outside: what they evaluate is theirs, who evaluates it is ours.
 
-`GridSearchCV` and `RandomizedSearchCV` decide in `_run_search(evaluate_candidates)` what is evaluated. That method runs
-here in a thread of its own; its `evaluate_candidates` hands the candidates to the engine and waits until each has a
-result. So candidates, their order and the table of results are the library's to the last key, while trials run in our
-workers, under our limits, and survive a restart. Rejected: calling `fit` with a scorer that looks results up (it clones
-and fits an estimator for every split), and computing the candidates ourselves (two sources of one truth).
+`GridSearchCV` and `RandomizedSearchCV` decide in `_run_search(evaluate_candidates)` what is evaluated;
+`HalvingGridSearchCV` and `HalvingRandomSearchCV` do so rung by rung. That method runs here in a thread of its own; its
+`evaluate_candidates` hands the candidates to the engine and waits until each has a result. So candidates, their order and
+the table of results are the library's to the last key, while trials run in our workers, under our limits, and survive a
+restart. Rejected: calling `fit` with a scorer that looks results up (it clones and fits an estimator for every split), and
+computing the candidates ourselves (two sources of one truth).
 """
 
 from __future__ import annotations
@@ -14,20 +15,34 @@ import queue
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.stats import loguniform, randint, uniform
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV, ParameterGrid, RandomizedSearchCV
 from sklearn.utils import check_random_state
 
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.ports import Proposal, Result
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.engines.levels import Levels, branches, levels, refine
+from advisor.engines.rungs import FACTOR, FINALISTS, fewest_rows, first_resources
 
-__all__ = ["GridEngine", "IntLogUniform", "RandomEngine", "distributions", "levels", "refine"]
+__all__ = [
+    "GridEngine",
+    "HalvingGridEngine",
+    "HalvingRandomEngine",
+    "IntLogUniform",
+    "RandomEngine",
+    "distributions",
+    "levels",
+    "refine",
+]
+
+ROWS = "n_samples"
+"""The library's name for rows as the resource of successive halving."""
 
 _LEAVE_SECONDS = 5.0
 """How long `close` waits for the bridge thread; it only wakes up and ends."""
@@ -92,12 +107,23 @@ class _InertContext:
         return None
 
 
+class _Batch(NamedTuple):
+    """What the library asks for at once."""
+
+    candidates: Iterator[dict[str, Any]]
+    """Drawn from while the library waits for the answer, so a random search of many candidates draws those it needs."""
+    more: Mapping[str, Sequence[Any]] | None = None
+    """Further columns of the table of results, one value a candidate (rung and resource of successive halving)."""
+    is_ours: bool = False
+    """True when the candidates come after the library's loop and are not in its table."""
+
+
 class _Bridge:
     """The library's loop in a daemon thread. It always answers: with candidates, with None at its end, or with its error."""
 
     def __init__(self, search: Any) -> None:
         self._search = search
-        self._asked: queue.SimpleQueue[Iterator[dict[str, Any]] | BaseException | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[_Batch | BaseException | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="search-bridge", daemon=True)
         self._thread.start()
@@ -116,18 +142,15 @@ class _Bridge:
     def _evaluate(
         self, candidate_params: Iterable[dict[str, Any]], cv: Any = None, more_results: Any = None, callback_ctx: Any = None
     ) -> dict[str, Any]:
-        del cv, more_results, callback_ctx
-        self._asked.put(iter(candidate_params))
+        del cv, callback_ctx
+        self._asked.put(_Batch(iter(candidate_params), more_results))
         answer = self._answers.get()
         if answer is None:
             raise _Abandoned
         return answer
 
-    def next_candidates(self) -> Iterator[dict[str, Any]] | None:
-        """The next batch, or None at the end of the search. Call it only when the batch before was answered.
-
-        It is drawn from while the thread waits for the answer, so a random search of many candidates draws those it needs.
-        """
+    def next_batch(self) -> _Batch | None:
+        """The next batch, or None at the end of the search. Call it only when the batch before was answered."""
         asked = self._asked.get()
         if isinstance(asked, BaseException):
             raise _refusal(self._search, asked) from asked
@@ -160,12 +183,15 @@ class _SearchEngine:
         # `fit` would set it; `_run_search` only counts its subtasks with it.
         self._search.n_splits_ = splits
         self._bridge: _Bridge | None = None
-        self._batch: Iterator[dict[str, Any]] | None = iter(())
+        self._batch: _Batch | None = _Batch(iter(()))
+        self._batch_began = 0
         self._candidates: list[dict[str, Any]] = []
+        self._more: list[dict[str, Any] | None] = []
+        """Further columns of each candidate; None for those that are not in the library's table."""
         self._first_open = 0
         self._running: set[int] = set()
         self._results: dict[int, Result] = {}
-        self._journal: dict[int, Config] = {}
+        self._journal: dict[int, Proposal] = {}
 
     def propose(self) -> Proposal | None:
         """The library's next candidate without a result; None when all of its batch run, or when the search is over."""
@@ -173,7 +199,7 @@ class _SearchEngine:
         if key is None:
             return None
         self._running.add(key)
-        return Proposal(key, _plain(self._candidates[key]), seed=self._seed)
+        return self._proposal(key)
 
     @property
     def is_done(self) -> bool:
@@ -198,7 +224,7 @@ class _SearchEngine:
             )
         self._running.discard(proposal.key)
         self._results[proposal.key] = result
-        self._journal[proposal.key] = proposal.config
+        self._journal[proposal.key] = proposal
         self._check(proposal.key)
 
     def close(self) -> None:
@@ -213,15 +239,24 @@ class _SearchEngine:
 
         Parameters have the names of the space. Empty when nothing has ended.
         """
-        ended = [key for key in range(len(self._candidates)) if key in self._results]
+        ended = [key for key, columns in enumerate(self._more) if key in self._results and columns is not None]
         if not ended:
             return {}
+        rows = [self._more[key] or {} for key in ended]
+        more = {name: [columns[name] for columns in rows] for name in rows[0]}
         out = [row for key in ended for row in self._rows(self._results[key])]
         with warnings.catch_warnings():
             # It warns about the NaN of every failed trial; those are events of their own here.
             warnings.simplefilter("ignore", UserWarning)
-            formatted: dict[str, Any] = self._search._format_results([self._candidates[key] for key in ended], self._splits, out)
+            formatted: dict[str, Any] = self._search._format_results([self._candidates[key] for key in ended], self._splits, out, more)
         return formatted
+
+    def _proposal(self, key: int) -> Proposal:
+        return Proposal(key, _plain(self._candidates[key]), seed=self._seed)
+
+    def _afterwards(self) -> _Batch | None:
+        """What is evaluated once the library's loop has ended."""
+        return None
 
     def _rows(self, result: Result) -> list[dict[str, float]]:
         scores: Sequence[float]
@@ -248,31 +283,45 @@ class _SearchEngine:
         """True when the batch in hand gave another candidate."""
         assert self._batch is not None
         try:
-            drawn = next(self._batch, None)
+            drawn = next(self._batch.candidates, None)
         except (TypeError, ValueError) as error:
             raise _refusal(self._search, error) from error
         if drawn is None:
             return False
+        position = len(self._candidates) - self._batch_began
         self._candidates.append(drawn)
+        columns = {name: values[position] for name, values in (self._batch.more or {}).items()}
+        self._more.append(None if self._batch.is_ours else columns)
         self._check(len(self._candidates) - 1)
         return True
 
     def _turn_over(self) -> None:
         """Answers the batch that is complete and takes the next."""
+        assert self._batch is not None
+        if self._batch.is_ours:
+            self._batch = None
+            return
         if self._bridge is None:
             self._bridge = _Bridge(self._search)
         else:
             self._bridge.answer(self.results())
-        self._batch = self._bridge.next_candidates()
+        self._batch = self._bridge.next_batch() or self._afterwards()
+        self._batch_began = len(self._candidates)
 
     def _check(self, key: int) -> None:
-        if key in self._journal and key < len(self._candidates) and _plain(self._candidates[key]) != self._journal[key]:
+        if key not in self._journal or key >= len(self._candidates):
+            return
+        journalled, proposed = self._journal[key], self._proposal(key)
+        if (journalled.config, journalled.rows) != (proposed.config, proposed.rows):
             raise CannotRunError(
-                f"The journal's proposal {key} is {self._journal[key]}, where {type(self._search).__name__} "
-                f"proposes {_plain(self._candidates[key])}",
+                f"The journal's proposal {key} is {_shown(journalled)}, where {type(self._search).__name__} proposes {_shown(proposed)}",
                 where=f"proposal {key}",
                 cure="Start a new run that reuses the finished trials with --continue; another version of scikit-learn may be installed.",
             )
+
+
+def _shown(proposal: Proposal) -> str:
+    return f"{proposal.config}" + ("" if proposal.rows is None else f" on {proposal.rows} rows")
 
 
 class GridEngine(_SearchEngine):
@@ -336,6 +385,179 @@ class RandomEngine(_SearchEngine):
             BaseEstimator(), self.param_distributions, n_iter=_at_most(self.param_distributions, n_iter), random_state=seed
         )
         super().__init__(search, direction=direction, splits=splits, seed=seed)
+
+
+class _HalvingEngine(_SearchEngine):
+    """Drives one of scikit-learn's two classes of successive halving.
+
+    With rows as the resource every proposal of the library carries `rows`; after its last rung the best `finalists` of that
+    rung are proposed once more on all rows, since only such a trial may be shipped or compared with the default. They are
+    not in `results`. With a parameter as the resource the proposal's configuration holds its value.
+    """
+
+    def __init__(self, search: Any, *, direction: Literal["minimize", "maximize"], splits: int, seed: int, finalists: int) -> None:
+        super().__init__(search, direction=direction, splits=splits, seed=seed)
+        # What `fit` would set from the table, which this process need not hold: `_run_search` reads these four, and builds with
+        # the first two a splitter that only its own evaluator would ask; ours cuts the rows by `Proposal.rows`.
+        search._checked_cv_orig = None
+        search._n_samples_orig = search.max_resources
+        search.min_resources_, search.max_resources_ = search.min_resources, search.max_resources
+        self._finalists = finalists
+        self.settings: dict[str, Any] = {
+            name: getattr(search, name) for name in ("resource", "min_resources", "max_resources", "factor", "random_state")
+        }
+        """What the library class takes beside the estimator and the candidates to run the same search."""
+
+    def _proposal(self, key: int) -> Proposal:
+        columns = self._more[key]
+        rows = columns["n_resources"] if columns is not None and self._search.resource == ROWS else None
+        return Proposal(key, _plain(self._candidates[key]), seed=self._seed, rows=rows)
+
+    def _afterwards(self) -> _Batch | None:
+        if self._search.resource != ROWS:
+            return None
+        results = self.results()
+        last = np.flatnonzero(results["iter"] == results["iter"].max())
+        scored = [int(i) for i in last if np.isfinite(results["mean_test_score"][i])]
+        best = sorted(scored, key=lambda i: (-results["mean_test_score"][i], i))[: self._finalists]
+        return _Batch(iter([results["params"][i] for i in best]), is_ours=True)
+
+
+class HalvingGridEngine(_HalvingEngine):
+    """`HalvingGridSearchCV`'s candidates, rung by rung: `param_grid` as it stands, or `levels` by branch, or coarse levels for `trials`.
+
+    `rows` are those that the splits divide (without the held-out ones) and `classes` the classes of the target, 0 for
+    regression. `resource` is ``n_samples`` or a parameter of whole numbers, whose range in the space bounds the rungs; the
+    first rung is as large as the library's ``exhaust`` makes it and no smaller than `rungs.fewest_rows`.
+
+    Raises: CannotRunError when a condition of the space hangs on a range or on the resource, or the resource is too small
+    for a first rung; InputError when levels or the bounds of the resource are not given.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        direction: Literal["minimize", "maximize"],
+        seed: int,
+        splits: int,
+        rows: int | None = None,
+        classes: int = 0,
+        trials: int | None = None,
+        levels: Mapping[str, Sequence[Any]] | None = None,
+        param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]] | None = None,
+        resource: str = ROWS,
+        min_resources: int | None = None,
+        max_resources: int | None = None,
+        factor: int = FACTOR,
+        finalists: int = FINALISTS,
+        history: Sequence[tuple[Config, Result]] = (),
+    ) -> None:
+        del history
+        if param_grid is None:
+            searched = _without(space, resource)
+            chosen = _coarse(searched, trials) if levels is None else {n: list(v) for n, v in levels.items()}
+            param_grid = branches(searched.restrict(list(chosen)), chosen)
+        self.param_grid = param_grid
+        bounds = _bounds(space, resource, rows, classes, splits, min_resources, max_resources, len(ParameterGrid(param_grid)), factor)
+        search = HalvingGridSearchCV(BaseEstimator(), param_grid, random_state=seed, return_train_score=False, **bounds)
+        super().__init__(search, direction=direction, splits=splits, seed=seed, finalists=finalists)
+
+
+class HalvingRandomEngine(_HalvingEngine):
+    """`HalvingRandomSearchCV`'s candidates, rung by rung: `n_candidates` draws from the space, a finite one without repeats.
+
+    `rows` are those that the splits divide (without the held-out ones) and `classes` the classes of the target, 0 for
+    regression. `resource` is ``n_samples`` or a parameter of whole numbers, whose range in the space bounds the rungs; the
+    first rung is as large as the library's ``exhaust`` makes it and no smaller than `rungs.fewest_rows`.
+
+    Raises: CannotRunError when a condition of the space hangs on a range or on the resource, or the resource is too small
+    for a first rung; InputError when the bounds of the resource are not given.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        direction: Literal["minimize", "maximize"],
+        seed: int,
+        splits: int,
+        n_candidates: int,
+        rows: int | None = None,
+        classes: int = 0,
+        param_distributions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        resource: str = ROWS,
+        min_resources: int | None = None,
+        max_resources: int | None = None,
+        factor: int = FACTOR,
+        finalists: int = FINALISTS,
+        history: Sequence[tuple[Config, Result]] = (),
+    ) -> None:
+        del history
+        self.param_distributions = distributions(_without(space, resource)) if param_distributions is None else param_distributions
+        candidates = _at_most(self.param_distributions, n_candidates)
+        search = HalvingRandomSearchCV(
+            BaseEstimator(),
+            self.param_distributions,
+            n_candidates=candidates,
+            random_state=seed,
+            return_train_score=False,
+            **_bounds(space, resource, rows, classes, splits, min_resources, max_resources, candidates, factor),
+        )
+        super().__init__(search, direction=direction, splits=splits, seed=seed, finalists=finalists)
+        self.settings["n_candidates"] = candidates
+
+
+def _without(space: SearchSpace, resource: str) -> SearchSpace:
+    """`space` without the parameter that is the resource."""
+    if (own := space.parameters.get(resource)) is None:
+        return space
+    hanging = [name for name, p in space.items() if resource in (p.when or {})]
+    if own.when or hanging:
+        raise CannotRunError(
+            f"{resource} cannot be the resource of successive halving: "
+            + (f"{hanging[0]} depends on it" if hanging else "it depends on another parameter"),
+            where=f"search space, {resource}",
+            cure=f"Use {ROWS} as the resource, or remove the condition.",
+        )
+    return space.restrict([name for name in space.parameters if name != resource])
+
+
+def _bounds(
+    space: SearchSpace,
+    resource: str,
+    rows: int | None,
+    classes: int,
+    splits: int,
+    least: int | None,
+    most: int | None,
+    candidates: int,
+    factor: int,
+) -> dict[str, Any]:
+    """The library's arguments for the resource, as numbers: the first rung is of our size, which ``exhaust`` may fall short of."""
+    if resource == ROWS:
+        most = rows if most is None else most
+        least = fewest_rows(classes=classes, splits=splits) if least is None else least
+    elif isinstance(own := space.parameters.get(resource), Int):
+        most = own.high if most is None else most
+        least = own.low if least is None else least
+    if most is None:
+        raise InputError(
+            "Successive halving needs the whole of its resource",
+            where=resource,
+            cure="Give the number of rows." if resource == ROWS else f"Give max_resources, or {resource} as whole numbers in the space.",
+        )
+    least = max(1, least or 1)
+    if least > most or candidates < 1:
+        raise CannotRunError(
+            f"The first rung of successive halving needs {least} of {resource}, and there are {most}"
+            if candidates
+            else "Successive halving has no candidates",
+            where="strategy halving",
+            cure="Choose another with --strategy.",
+        )
+    first = first_resources(candidates, most=most, least=least, factor=factor)
+    return {"resource": resource, "min_resources": first, "max_resources": most, "factor": factor}
 
 
 def _at_most(found: Any, n_iter: int) -> int:

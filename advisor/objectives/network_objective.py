@@ -15,10 +15,10 @@ from sklearn.pipeline import Pipeline
 from advisor.core.ports import Measurement
 from advisor.core.space import Config
 from advisor.objectives.scoring import DivergedError, expand, score
-from advisor.objectives.tables import TableObjective, read_pairs, read_prepared
+from advisor.objectives.tables import TableObjective, read_prepared
 
 if TYPE_CHECKING:
-    from advisor.objectives.network import Training
+    from advisor.objectives.network import EpochTraining
 
 
 class _Test(NamedTuple):
@@ -46,10 +46,10 @@ class NetworkObjective(TableObjective):
         data = read_prepared(self.table)
         began, epochs = time.perf_counter(), 0
         self.last_scores, self.last_unconverged = (), 0
-        trainings: list[Training] = []
+        trainings: list[EpochTraining] = []
         tests: list[_Test] = []
         states = checkpoint["folds"] if checkpoint is not None else None
-        for step, (train, test) in enumerate(read_pairs(self.splits), start=1):
+        for step, (train, test) in enumerate(self.pairs(), start=1):
             pipeline = self.pipeline(config)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -79,7 +79,7 @@ class NetworkObjective(TableObjective):
                 checkpoint=lambda: {"folds": [t.state() for t in trainings]},
             )
 
-    def _score(self, training: Training, part: _Test) -> float:
+    def _score(self, training: EpochTraining, part: _Test) -> float:
         predicted = training.predict_tensors(part.held)
         if not np.isfinite(predicted).all():
             raise DivergedError(f"diverged: predictions are not finite after epoch {training.epoch}", cure="Lower the learning rate.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import threading
 import time
 import warnings
@@ -15,9 +16,12 @@ import pytest
 from scipy.stats import chisquare
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV, RandomizedSearchCV, StratifiedKFold
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._search_successive_halving import BaseSuccessiveHalving, _SubsampleMetaSplitter
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -26,7 +30,16 @@ from sklearn.utils import check_random_state
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.ports import Proposal, Result
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
-from advisor.engines.sklearn_search import GridEngine, IntLogUniform, RandomEngine, distributions, levels
+from advisor.engines.rungs import ladder
+from advisor.engines.sklearn_search import (
+    GridEngine,
+    HalvingGridEngine,
+    HalvingRandomEngine,
+    IntLogUniform,
+    RandomEngine,
+    distributions,
+    levels,
+)
 
 X, Y = make_classification(120, 6, n_informative=4, random_state=1)
 SPLITS = list(StratifiedKFold(3, shuffle=True, random_state=1).split(X, Y))
@@ -70,7 +83,7 @@ def assert_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
 
 
 def test_a_grid_equals_grid_search_cv() -> None:
-    grid = {"svc__C": [0.1, 1.0, 10.0], "svc__kernel": ["rbf", "linear"]}
+    grid: dict[str, list[Any]] = {"svc__C": [0.1, 1.0, 10.0], "svc__kernel": ["rbf", "linear"]}
     theirs = GridSearchCV(PIPELINE, grid, cv=SPLITS, scoring="accuracy").fit(X, Y)
     assert_same(finish(GridEngine(SPACE, direction="maximize", seed=0, splits=3, param_grid=grid)), theirs.cv_results_)
 
@@ -93,7 +106,7 @@ def test_a_random_search_over_a_conditional_space_equals_randomized_search_cv() 
 
 
 def test_a_score_to_minimise_has_the_librarys_sign_in_its_table() -> None:
-    grid = {"svc__C": [0.1, 1.0, 10.0], "svc__kernel": ["linear"]}
+    grid: dict[str, list[Any]] = {"svc__C": [0.1, 1.0, 10.0], "svc__kernel": ["linear"]}
     expected = GridSearchCV(PIPELINE, grid, cv=SPLITS, scoring="neg_mean_absolute_error").fit(X, Y).cv_results_
     engine = GridEngine(SPACE, direction="minimize", seed=0, splits=3, param_grid=grid)
     assert_same(finish(engine, scoring="neg_mean_absolute_error", sign=-1), expected)
@@ -199,6 +212,190 @@ def test_levels_are_a_grid_that_the_engine_takes() -> None:
     engine.close()
 
 
+FOREST = RandomForestClassifier(random_state=2)
+TREES = SearchSpace(
+    parameters={
+        "max_features": Float(0.2, 1.0, default=1.0),
+        "min_samples_leaf": Int(1, 20, log=True, default=1),
+        "n_estimators": Int(1, 12, default=9),
+    }
+)
+
+
+class TestHalving:
+    """Both classes, with rows and with a parameter as the resource, against the library's own `fit`."""
+
+    @staticmethod
+    def scored(model: Any, proposal: Proposal, *, seed: int, sign: int = 1) -> Result:
+        """What a worker gives: the library's own splitter cuts the rows."""
+        splitter = StratifiedKFold(3, shuffle=True, random_state=1)
+        if proposal.rows is not None:
+            splitter = _SubsampleMetaSplitter(base_cv=splitter, fraction=proposal.rows / len(Y), subsample_test=True, random_state=seed)
+        try:
+            fitted = [(clone(model).set_params(**proposal.config).fit(X[a], Y[a]), b) for a, b in splitter.split(X, Y)]
+        except ValueError as error:
+            return Result("failed", cause=str(error))
+        scores = tuple(sign * float(get_scorer("accuracy")(m, X[b], Y[b])) for m, b in fitted)
+        return Result("completed", math.fsum(scores) / len(scores), scores)
+
+    def finish(self, engine: Any, model: Any = PIPELINE, *, seed: int = 5) -> list[tuple[Proposal, Result]]:
+        log = []
+        while (proposal := engine.propose()) is not None:
+            log.append((proposal, self.scored(model, proposal, seed=seed)))
+            engine.tell(*log[-1])
+        assert engine.is_done
+        engine.close()
+        return log
+
+    @staticmethod
+    def library(search: type[Any], model: Any, parameters: Any, **rest: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return search(model, parameters, cv=SPLITS, scoring="accuracy", refit=False, return_train_score=False, **rest).fit(X, Y)
+
+    @staticmethod
+    def random(**changed: Any) -> HalvingRandomEngine:
+        settings = {"direction": "maximize", "seed": 5, "splits": 3, "n_candidates": 9, "rows": len(Y), "classes": 2, "min_resources": 12}
+        return HalvingRandomEngine(SPACE, **{**settings, **changed})
+
+    def test_a_random_search_on_growing_rows_equals_the_library(self) -> None:
+        engine = self.random()
+        self.finish(engine)
+        theirs = self.library(
+            HalvingRandomSearchCV, PIPELINE, distributions(SPACE), n_candidates=9, random_state=5, min_resources="exhaust", factor=3
+        )
+        assert theirs.n_resources_ == [13, 39, 117]
+        assert_same(engine.results(), theirs.cv_results_)
+
+    def test_a_first_rung_lifted_by_the_rule_equals_the_library_with_that_rung(self) -> None:
+        engine = self.random(n_candidates=8, min_resources=50, factor=2)
+        self.finish(engine)
+        theirs = self.library(
+            HalvingRandomSearchCV, PIPELINE, distributions(SPACE), n_candidates=8, random_state=5, min_resources=50, factor=2
+        )
+        assert (theirs.n_resources_, theirs.n_candidates_) == ([50, 100], [8, 4])
+        assert_same(engine.results(), theirs.cv_results_)
+
+    def test_a_grid_on_growing_rows_equals_the_library(self) -> None:
+        grid: dict[str, list[Any]] = {"svc__C": [0.1, 1.0, 10.0], "svc__kernel": ["rbf", "linear"]}
+        engine = HalvingGridEngine(
+            SPACE, direction="maximize", seed=5, splits=3, param_grid=grid, rows=len(Y), classes=2, min_resources=12, factor=2
+        )
+        self.finish(engine)
+        theirs = self.library(HalvingGridSearchCV, PIPELINE, grid, random_state=5, factor=2)
+        assert theirs.n_resources_ == [30, 60, 120]
+        assert_same(engine.results(), theirs.cv_results_)
+
+    def test_a_grid_of_the_space_leaves_the_resource_out(self) -> None:
+        engine = HalvingGridEngine(TREES, direction="maximize", seed=5, splits=3, trials=9, resource="n_estimators")
+        self.finish(engine, FOREST)
+        assert [sorted(part) for part in engine.param_grid] == [["max_features", "min_samples_leaf"]]
+        theirs = self.library(HalvingGridSearchCV, FOREST, engine.param_grid, **engine.settings)
+        assert theirs.n_resources_ == [1, 3, 9]
+        assert_same(engine.results(), theirs.cv_results_)
+
+    def test_a_random_search_with_growing_forests_equals_the_library(self) -> None:
+        engine = HalvingRandomEngine(
+            TREES, direction="maximize", seed=5, splits=3, n_candidates=7, resource="n_estimators", max_resources=8
+        )
+        log = self.finish(engine, FOREST)
+        theirs = self.library(
+            HalvingRandomSearchCV,
+            FOREST,
+            distributions(TREES.restrict(["max_features", "min_samples_leaf"])),
+            n_candidates=7,
+            random_state=5,
+            resource="n_estimators",
+            min_resources="exhaust",
+            max_resources=8,
+        )
+        assert theirs.n_resources_ == [2, 6]
+        assert_same(engine.results(), theirs.cv_results_)
+        assert all(p.rows is None for p, _ in log)
+
+    def test_failed_trials_are_nan_as_with_the_library_and_never_win(self) -> None:
+        grid = {"svc__C": [-1.0, 1.0, -2.0, 10.0, -3.0]}
+        engine = HalvingGridEngine(
+            SPACE, direction="maximize", seed=5, splits=3, param_grid=grid, rows=len(Y), classes=2, min_resources=12, factor=2
+        )
+        log = self.finish(engine)
+        theirs = self.library(HalvingGridSearchCV, PIPELINE, grid, random_state=5, factor=2)
+        assert_same(engine.results(), theirs.cv_results_)
+        assert any(p.config["svc__C"] < 0 and p.rows == theirs.n_resources_[1] for p, _ in log), "the library promotes a failed one"
+        finalists = [p.config["svc__C"] for p, _ in log if p.rows is None]
+        assert finalists
+        assert all(c > 0 for c in finalists)
+
+    def test_a_score_to_minimise_keeps_the_candidates_with_the_smallest(self) -> None:
+        up, down = self.random(), self.random(direction="minimize")
+        log = self.finish(up)
+        told = {(str(p.config), p.rows): r for p, r in log}
+        while (proposal := down.propose()) is not None:
+            result = told[str(proposal.config), proposal.rows]
+            scores = tuple(-s for s in result.scores)
+            down.tell(proposal, Result("completed", -(result.value or 0.0), scores))
+        np.testing.assert_array_equal(down.results()["rank_test_score"], up.results()["rank_test_score"])
+
+    def test_the_best_of_the_last_rung_are_measured_on_all_rows(self) -> None:
+        engine = self.random()
+        log = self.finish(engine)
+        results = engine.results()
+        last = [i for i, rung in enumerate(results["iter"]) if rung == 2]
+        final = [p for p, _ in log if p.rows is None]
+        # One of nine climbs twice; with two kept of the second rung the last would hold two.
+        assert [p.config for p in final] == [log[i][0].config for i in last][:3]
+        assert [p.key for p, _ in log] == list(range(9 + 3 + 1 + 1))
+        assert len(results["params"]) == 9 + 3 + 1
+
+    def test_the_rungs_are_those_forecast(self) -> None:
+        engine = self.random(n_candidates=20, min_resources=12)
+        log = self.finish(engine)
+        rows = [p.rows for p, _ in log if p.rows is not None]
+        assert [(rows.count(r), r) for r in sorted(set(rows))] == list(ladder(20, most=len(Y), least=12))
+
+    @pytest.mark.parametrize("cut", [1, 5, 9, 11, 13])
+    def test_a_resumed_search_goes_on_at_the_right_rung(self, cut: int) -> None:
+        whole = self.random()
+        log = self.finish(whole)
+        resumed = self.random()
+        for entry in log[:cut]:
+            resumed.tell(*entry)
+        assert self.finish(resumed) == log[cut:]
+        assert_same(resumed.results(), whole.results())
+
+    def test_a_journal_whose_trial_had_other_rows_is_refused(self) -> None:
+        engine = self.random()
+        first = engine.propose()
+        assert first is not None
+        engine.close()
+        other = self.random(min_resources=30)
+        other.tell(first, Result("completed", 0.5, (0.5, 0.5, 0.5)))
+        with pytest.raises(CannotRunError, match=r"on 13 rows.*on 30 rows"):
+            other.propose()
+        other.close()
+
+    def test_the_first_rung_has_five_hundred_rows_and_twenty_a_class_and_split(self) -> None:
+        for classes, rows, expected in ((2, 50_000, 617), (2, 20_000, 500), (0, 20_000, 500), (12, 20_000, 720)):
+            engine = self.random(n_candidates=81, rows=rows, classes=classes, min_resources=None)
+            assert engine.settings["min_resources"] == expected
+            engine.close()
+
+    def test_too_few_rows_for_a_first_rung_are_refused(self) -> None:
+        with pytest.raises(CannotRunError, match="needs 500 of n_samples, and there are 120"):
+            self.random(min_resources=None)
+
+    def test_a_resource_without_an_end_is_refused(self) -> None:
+        with pytest.raises(InputError, match="whole of its resource"):
+            self.random(rows=None)
+        with pytest.raises(InputError, match="whole of its resource"):
+            self.random(resource="max_iter")
+
+    def test_a_resource_that_others_depend_on_is_refused(self) -> None:
+        space = TREES.replace(max_depth=Int(1, 9, when={"n_estimators": (1,)}))
+        with pytest.raises(CannotRunError, match="max_depth depends on it"):
+            HalvingRandomEngine(space, direction="maximize", seed=5, splits=3, n_candidates=9, resource="n_estimators")
+
+
 class TestPrivateCalls:
     """What we use of scikit-learn beyond its documentation. When one of these fails, read the new `BaseSearchCV.fit`."""
 
@@ -219,3 +416,18 @@ class TestPrivateCalls:
         source = inspect.getsource(BaseSearchCV.fit)
         assert "candidate_params, cv=None, more_results=None, callback_ctx=None" in source
         assert "self.n_splits_ =" in source
+
+    def test_halving_reads_of_itself_what_we_set(self) -> None:
+        assert list(inspect.signature(BaseSuccessiveHalving._run_search).parameters) == ["self", "evaluate_candidates", "callback_ctx"]
+        source = inspect.getsource(BaseSuccessiveHalving._run_search)
+        ours = {"_checked_cv_orig", "_n_samples_orig", "min_resources_", "max_resources_", "n_splits_"}
+        arguments = {"resource", "factor", "min_resources", "aggressive_elimination", "verbose", "random_state"}
+        made = {
+            "n_resources_",
+            "n_candidates_",
+            "n_remaining_candidates_",
+            "n_required_iterations_",
+            "n_possible_iterations_",
+            "n_iterations_",
+        }
+        assert set(re.findall(r"self\.(\w+)", source)) == ours | arguments | made | {"_generate_candidate_params"}
