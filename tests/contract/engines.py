@@ -11,7 +11,7 @@ from advisor.core.ports import Engine, Proposal, Result
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.engines.optuna_study import OptunaEngine, SamplerName
 from advisor.engines.portfolio import FixedEngine, PortfolioEngine
-from advisor.engines.sklearn_search import GridEngine, RandomEngine
+from advisor.engines.sklearn_search import GridEngine, HalvingGridEngine, HalvingRandomEngine, RandomEngine
 
 SPLITS = 3
 
@@ -147,6 +147,18 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "portfolio": race,
     "grid": lambda: GridEngine(MIXED, direction="minimize", seed=7, splits=SPLITS, trials=24),
     "random": lambda: RandomEngine(MIXED, direction="minimize", seed=7, splits=SPLITS, n_iter=16),
+    "halving grid on rows": lambda: HalvingGridEngine(
+        MIXED, direction="minimize", seed=7, splits=SPLITS, trials=24, rows=900, min_resources=100
+    ),
+    "halving random on rows": lambda: HalvingRandomEngine(
+        MIXED, direction="minimize", seed=7, splits=SPLITS, n_candidates=10, rows=900, classes=2, min_resources=50
+    ),
+    "halving grid on a parameter": lambda: HalvingGridEngine(
+        NUMERIC, direction="minimize", seed=7, splits=SPLITS, trials=9, resource="depth"
+    ),
+    "halving random on a parameter": lambda: HalvingRandomEngine(
+        NUMERIC, direction="minimize", seed=7, splits=SPLITS, n_candidates=12, resource="depth", factor=2
+    ),
     "optuna tpe": lambda: study("tpe", space=MIXED),
     "optuna tpe with median": lambda: study("tpe", pruner=Pruner(name="median", resource="fold", settings={"n_startup_trials": 4})),
     "optuna tpe with wilcoxon": lambda: study("tpe", pruner=wilcoxon()),
@@ -169,7 +181,14 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "optuna random": lambda: study("random", space=MIXED),
     "optuna grid": lambda: study("grid"),
 }
-SPACES = {
-    name: MIXED if name in ("grid", "random", "optuna tpe", "optuna random", "optuna hyperband", "optuna asha") else NUMERIC
-    for name in ENGINES
-}
+OF_MIXED = (
+    "grid",
+    "random",
+    "halving grid on rows",
+    "halving random on rows",
+    "optuna tpe",
+    "optuna random",
+    "optuna hyperband",
+    "optuna asha",
+)
+SPACES = {name: MIXED if name in OF_MIXED else NUMERIC for name in ENGINES}

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import check_cv, cross_val_score
+from sklearn.model_selection._search_successive_halving import _SubsampleMetaSplitter
 
 from advisor.core.errors import InputError
 from advisor.core.facts import Task
@@ -55,6 +56,60 @@ def test_a_worker_gets_the_objective_without_the_rows(tmp_path: Path) -> None:
     sent = pickle.dumps(objective)
     assert len(sent) < 10_000
     assert [m.value for m in pickle.loads(sent)({"C": 2.0})] == expected
+
+
+@pytest.mark.parametrize("weights", [None, "importance"])
+@pytest.mark.parametrize("task", list(Task))
+def test_scores_on_some_of_the_rows_equal_those_on_the_librarys_subsamples_to_the_bit(
+    task: Task, weights: str | None, tmp_path: Path
+) -> None:
+    ready = prepared(tmp_path, task, weights=weights, rows=300)
+    objective = ready.objective(BY_NAME["random_forest"], seed=3).with_rows(77, seed=11)
+    table = read_prepared(Path(ready.table))
+    halves = _SubsampleMetaSplitter(
+        base_cv=check_cv(read_splits(Path(ready.splits))), fraction=77 / ready.development_rows, subsample_test=True, random_state=11
+    )
+    expected, score = [], scorer(METRICS[ready.metric], len(ready.classes))
+    for train, test in halves.split(None, None):
+        given = {} if table.weight is None else {"model__sample_weight": table.weight[train]}
+        model = objective.pipeline({}).fit(table.frame[train], table.y[train], **given)
+        expected.append(score(model, table.frame[test], table.y[test], None if table.weight is None else table.weight[test]))
+    assert [-m.score for m in objective({}) if m.score is not None] == expected
+    assert [len(train) for train, _ in objective.pairs()] == [51, 51, 51]
+
+
+def test_a_worker_gets_the_rows_it_is_to_use(tmp_path: Path) -> None:
+    whole = prepared(tmp_path, Task.BINARY).objective(BY_NAME["random_forest"], seed=0)
+    part = whole.with_rows(60)
+    expected = [m.value for m in part({})]
+    assert [m.value for m in pickle.loads(pickle.dumps(part))({})] == expected
+    assert [m.value for m in whole({})] != expected
+    assert (whole.rows, part.rows, part.rows_seed) == (None, 60, 0)
+
+
+def test_preprocessing_is_not_shared_between_parts_of_the_rows(tmp_path: Path) -> None:
+    whole = prepared(tmp_path, Task.BINARY).objective(BY_NAME["logistic_regression"], seed=0)
+    parts = (whole, whole.with_rows(50), whole.with_rows(50, seed=1), whole.with_rows(100))
+    alone = []
+    for part in parts:
+        tables._folds.clear()
+        alone.append([m.value for m in part({})])
+    assert [[m.value for m in part({})] for part in parts] == alone
+    assert len({tuple(values) for values in alone}) == 4
+
+
+def test_a_smaller_part_of_the_rows_lies_within_a_larger_one(tmp_path: Path) -> None:
+    whole = prepared(tmp_path, Task.BINARY).objective(BY_NAME["ridge"], seed=4)
+    for smaller, larger, every in zip(whole.with_rows(40).pairs(), whole.with_rows(90).pairs(), whole.pairs(), strict=True):
+        for few, more, most in zip(smaller, larger, every, strict=True):
+            assert set(few) < set(more) < set(most)
+
+
+def test_more_rows_than_a_split_divides_are_refused(tmp_path: Path) -> None:
+    ready = prepared(tmp_path, Task.BINARY)
+    for rows in (0, ready.development_rows + 1):
+        with pytest.raises(InputError, match=f"{rows} rows were asked for where a split has {ready.development_rows}"):
+            next(ready.objective(BY_NAME["random_forest"], seed=0).with_rows(rows)({}))
 
 
 def test_stopping_after_a_fold_leaves_a_model_that_can_be_saved(tmp_path: Path) -> None:
