@@ -167,13 +167,13 @@ def _around(parameter: Float | Int, value: Any, grid: Sequence[Any]) -> list[lis
     here = _scale(parameter, value)
     cell = max(b - a for a, b in pairwise(positions))
     on_low, on_high = here <= positions[0], here >= positions[-1]
-    if isinstance(parameter, Int) and not parameter.log and cell <= 1:
-        return [[value]]
     if not parameter.hard and (on_low or on_high):
         outward = -1 if on_low else 1
         beyond = [here, here + outward * cell, here + 2 * outward * cell]
         shifted = _kept([_at(parameter, p) for p in beyond[1:]], parameter, value)
         return [_unique([value, *shifted]), _unique([value, *shifted[:1]]), [value]]
+    if isinstance(parameter, Int) and not parameter.log and cell <= 1:
+        return [[value]]
     near = _distinct(parameter, [_at(parameter, here + k * cell / 2) for k in (-1, 1)])
     wide = _distinct(parameter, [_at(parameter, here + k * cell / 2) for k in (-2, -1, 1, 2)])
     return [_unique([*wide, value]), _unique([*near, value]), [value]]

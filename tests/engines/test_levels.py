@@ -80,6 +80,39 @@ def test_a_fine_grid_moves_on_beyond_a_soft_edge() -> None:
     assert refine(wanted, {"c": 1e-2}, levels(wanted, 5)) == {"c": pytest.approx([1e-4, 1e-3, 1e-2])}
 
 
+def test_integers_side_by_side_move_on_beyond_a_soft_edge_and_stay_within_a_hard_one() -> None:
+    soft, hard = space(depth=Int(2, 5, hard=False)), space(depth=Int(2, 5))
+    assert refine(soft, {"depth": 5}, levels(soft, 9)) == {"depth": [5, 6, 7]}
+    assert refine(soft, {"depth": 2}, levels(soft, 9)) == {"depth": [1, 2]}
+    assert refine(soft, {"depth": 4}, levels(soft, 9)) == {"depth": [4]}
+    assert refine(hard, {"depth": 5}, levels(hard, 9)) == {"depth": [5]}
+
+
+@given(
+    low=st.floats(1e-6, 0.5),
+    decades=st.floats(0.1, 6.0),
+    least=st.integers(1, 20),
+    width=st.integers(1, 300),
+    log=st.booleans(),
+    hard=st.booleans(),
+    at=st.integers(0, 6),
+    trials=st.one_of(st.none(), st.integers(1, 30)),
+)
+def test_a_fine_grid_holds_the_best_never_crosses_a_hard_bound_and_leaves_a_soft_one_at_its_edge_only(
+    low: float, decades: float, least: int, width: int, log: bool, hard: bool, at: int, trials: int | None
+) -> None:
+    wanted = space(rate=Float(low, low * 10**decades, log=log, hard=hard), depth=Int(least, least + width, log=log, hard=hard))
+    coarse = levels(wanted, 49)
+    best = {name: values[min(at, len(values) - 1)] for name, values in coarse.items()}
+    fine = refine(wanted, best, coarse, trials)
+    for name, values in fine.items():
+        assert best[name] in values
+        assert values == sorted(set(values))
+        is_on_edge = best[name] in (coarse[name][0], coarse[name][-1])
+        if hard or not is_on_edge:
+            assert all(wanted.parameters[name].contains(v) for v in values)
+
+
 def test_a_share_does_not_move_beyond_one_nor_a_count_below_one() -> None:
     wanted = space(share=Float(0.2, 1.0, hard=False), leaf=Int(1, 50, log=True, hard=False))
     found = refine(wanted, {"share": 1.0, "leaf": 1}, levels(wanted, 100))

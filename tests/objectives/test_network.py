@@ -51,6 +51,23 @@ def test_lockstep_ends_with_the_scores_of_cross_val_score(task: Task, tmp_path: 
     assert steps[-1].score is None
 
 
+def test_on_some_of_the_rows_it_trains_and_scores_on_their_share_of_each_split(tmp_path: Path) -> None:
+    ready = prepared(tmp_path, Task.BINARY)
+    part = ready.objective(NETWORK, seed=1).with_rows(60)
+    table = read_prepared(Path(ready.table))
+    expected = cross_val_score(
+        part.pipeline(CONFIG),
+        table.frame,
+        table.y,
+        cv=part.pairs(),
+        scoring=scorer(METRICS[ready.metric], len(ready.classes)),
+        error_score="raise",
+    )
+    assert [m.step for m in part(CONFIG)] == [1, 2, 3, 4]
+    assert list(part.last_scores) == list(-expected)
+    assert [len(train) + len(test) for train, test in part.pairs()] == [59, 59, 59]
+
+
 @pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
 def test_going_on_from_a_checkpoint_equals_never_having_stopped(task: Task, tmp_path: Path) -> None:
     objective = _objective(tmp_path, task)
