@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, floor, log
+from math import ceil, floor, fsum, log
 from typing import NamedTuple
 
 FACTOR = 3
@@ -58,12 +58,12 @@ def ladder(candidates: int, *, most: int, least: int, factor: int = FACTOR) -> t
     return tuple(out)
 
 
-def full_fits(rungs: Sequence[Rung], *, most: int, finalists: int = FINALISTS) -> float:
+def full_fits(rungs: Sequence[Rung], *, most: int, power: float = 1.0, finalists: int = FINALISTS) -> float:
     """Cost of a ladder in evaluations with the whole resource, those of the finalists included.
 
-    A fit is taken to cost as much as its share of the resource; a fit on few rows costs more than that.
+    A fit costs its share of the resource to the `power`: the `rows_power` of a family's cost where rows are the resource.
     """
-    return sum(r.candidates * r.resources for r in rungs) / most + min(finalists, rungs[-1].candidates)
+    return fsum(r.candidates * (r.resources / most) ** power for r in rungs) + min(finalists, rungs[-1].candidates)
 
 
 def affordable_candidates(
@@ -72,16 +72,18 @@ def affordable_candidates(
     most: int,
     least: int,
     factor: int = FACTOR,
+    power: float = 1.0,
     finalists: int = FINALISTS,
     at_most: int = MOST_CANDIDATES,
 ) -> int:
     """The most candidates whose ladder costs no more than `trials` full evaluations; 1 when not even two are affordable.
 
     The cost falls at each power of `factor`, where a rung is added below, and grows in between: each stretch is bisected.
+    `power` is that of `full_fits`.
     """
 
     def is_affordable(candidates: int) -> bool:
-        return full_fits(ladder(candidates, most=most, least=least, factor=factor), most=most, finalists=finalists) <= trials
+        return full_fits(ladder(candidates, most=most, least=least, factor=factor), most=most, power=power, finalists=finalists) <= trials
 
     high = at_most
     while high > 1:

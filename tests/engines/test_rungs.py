@@ -57,10 +57,23 @@ def test_the_cost_is_that_of_full_fits_and_of_the_finalists() -> None:
     assert full_fits(ladder(27, most=9_000, least=1000), most=9_000) == pytest.approx(9 + 3)
 
 
-@given(trials=st.integers(3, 80), most=st.integers(2_000, 10**6), least=st.integers(100, 2_000), factor=st.integers(2, 4))
-def test_no_larger_number_of_candidates_is_affordable(trials: int, most: int, least: int, factor: int) -> None:
-    found = affordable_candidates(trials, most=most, least=least, factor=factor)
-    costs = {n: full_fits(ladder(n, most=most, least=least, factor=factor), most=most) for n in range(2, 244)}
+def test_a_fit_on_few_rows_costs_more_than_its_share_where_the_power_is_below_one() -> None:
+    # A tenth of the power makes 27 fits on a 27th cost 27 · 27^-0.1 full ones, and so on up the ladder.
+    expected = 27 * 27**-0.1 + 9 * 9**-0.1 + 3 * 3**-0.1 + 1 + 1
+    assert full_fits(ladder(27, most=27_000, least=500), most=27_000, power=0.1) == pytest.approx(expected)
+    assert affordable_candidates(20, most=27_000, least=500, power=0.1) < affordable_candidates(20, most=27_000, least=500)
+
+
+@given(
+    trials=st.integers(3, 80),
+    most=st.integers(2_000, 10**6),
+    least=st.integers(100, 2_000),
+    factor=st.integers(2, 4),
+    power=st.floats(0.3, 2.0),
+)
+def test_no_larger_number_of_candidates_is_affordable(trials: int, most: int, least: int, factor: int, power: float) -> None:
+    found = affordable_candidates(trials, most=most, least=least, factor=factor, power=power)
+    costs = {n: full_fits(ladder(n, most=most, least=least, factor=factor), most=most, power=power) for n in range(2, 244)}
     assert found == max((n for n, cost in costs.items() if cost <= trials), default=1)
 
 
