@@ -14,6 +14,7 @@ _EXPORTS = {
     "gather": "advisor.session",
     "recommend": "advisor.session",
     "execute": "advisor.session",
+    "tune": "advisor.session",
     "Float": "advisor.core.space",
     "Int": "advisor.core.space",
     "Choice": "advisor.core.space",
@@ -21,6 +22,7 @@ _EXPORTS = {
     "Facts": "advisor.core.facts",
     "Unknown": "advisor.core.facts",
     "Plan": "advisor.core.plan",
+    "Fidelity": "advisor.core.objective",
     "Measurement": "advisor.core.ports",
     "AdvisorError": "advisor.core.errors",
 }
@@ -28,6 +30,7 @@ __all__ = [
     "AdvisorError",
     "Choice",
     "Facts",
+    "Fidelity",
     "Float",
     "Int",
     "Measurement",
@@ -38,15 +41,17 @@ __all__ = [
     "execute",
     "gather",
     "recommend",
+    "tune",
 ]
 
 if TYPE_CHECKING:
     from advisor.core.errors import AdvisorError
     from advisor.core.facts import Facts, Unknown
+    from advisor.core.objective import Fidelity
     from advisor.core.plan import Plan
     from advisor.core.ports import Measurement
     from advisor.core.space import Choice, Float, Int, SearchSpace
-    from advisor.session import execute, gather, recommend
+    from advisor.session import execute, gather, recommend, tune
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from advisor.core.errors import CannotRunError, InputError, RulebookError, neare
 from advisor.core.facts import Column, ColumnKind, Dataset, Facts, Task, Unknown
 from advisor.core.family import Family
 from advisor.core.metrics import Metric, metric
+from advisor.core.objective import OwnObjective
 from advisor.core.plan import Budget, Candidate, Evidence, OpenQuestion, Strategy, Validation
 from advisor.core.predicates import Predicate, Verdict, all_of
 from advisor.core.rules import FIELDS, Rule, Rulebook, StrategyEntry
@@ -47,6 +48,8 @@ class Notes:
 
     evidence: list[Evidence] = field(default_factory=list)
     open: dict[str, tuple[Unknown, list[str]]] = field(default_factory=dict)
+    passes: tuple[str, ...] = ()
+    """Facts beginning so cannot be known here, and nobody is asked for them."""
 
     def computed(
         self, name: str, value: Any, because: str, *, facts: Mapping[str, Any] | None = None, source: str = "arithmetic of the plan"
@@ -75,7 +78,7 @@ class Notes:
         """Enters the facts for want of which a rule was passed over."""
         for predicate in predicates:
             value = situation.value(predicate.fact)
-            if isinstance(value, Unknown):
+            if isinstance(value, Unknown) and not predicate.fact.startswith(self.passes or ("\0",)):
                 self.open.setdefault(predicate.fact, (value, []))[1].append(rule)
 
     def questions(self) -> tuple[OpenQuestion, ...]:
@@ -187,7 +190,7 @@ class Outline:
     facts: Facts
     data: Dataset
     target: str
-    task: Task
+    task: Task | None
     features: tuple[str, ...]
     dropped: dict[str, str]
     metric: Metric
@@ -201,6 +204,8 @@ class Outline:
     situation: Situation
     choice: StrategyChoice
     notes: Notes
+    own: OwnObjective | None = None
+    """The user's own objective, where it is one."""
 
 
 def outline(facts: Facts, rulebook: Rulebook) -> Outline:
@@ -208,6 +213,10 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
 
     Raises: InputError for a wrong answer, CannotRunError when no legal validation or nothing that can run is left.
     """
+    if facts.objective is not None:
+        from advisor.core.own import own_outline
+
+        return own_outline(facts, rulebook)
     notes = Notes()
     facts, target, task = _resolve(facts, notes)
     data, answers = facts.data, facts.answers
@@ -436,17 +445,18 @@ def _replace(notes: Notes, name: str, value: Any, because: str) -> None:
     notes.computed(name, value, because, source="knowledge A.3 V2, V3; F G3")
 
 
-def estimated_seconds(family: Family, data: Dataset, validation: Validation) -> float:
+def estimated_seconds(family: Family, data: Dataset, validation: Validation, *, is_accelerated: bool = False) -> float:
     """Seconds of one fit on a training fold by the family's cost formula, to two significant digits."""
     rows = int(data.rows * (1 - validation.heldout_ratio) * SHARE_OF_TRAINING_ROWS)
     width = data.width
     if family.preprocessing.category != "onehot":
         width = min(width, data.feature_columns + 3 * data.date_columns + 20 * data.text_columns)
-    return round_significant(family.cost.seconds(rows=rows, width=width, classes=data.classes))
+    return round_significant(family.cost.seconds(rows=rows, width=width, classes=data.classes, is_accelerated=is_accelerated))
 
 
 def _family_situation(family: Family, facts: Facts, validation: Validation, situation: Situation) -> Situation:
-    estimate = estimated_seconds(family, facts.data, validation)
+    is_accelerated = family.trains_in_steps and facts.hardware.torch_device in ("cuda", "mps")
+    estimate = estimated_seconds(family, facts.data, validation, is_accelerated=is_accelerated)
     measured = next((m for m in reversed(facts.measured) if m.family == family.name), None)
     fit = round_significant(measured.fit_seconds) if measured is not None else estimate
     cost = fit if measured is not None else round_significant(estimate * SEARCH_COSTS_MORE)
@@ -483,6 +493,12 @@ def _shortlist(
             raise CannotRunError(
                 f"{family.title} cannot predict a {task} target", where="--model", cure=f"Choose one of: {', '.join(fitting)}."
             )
+        if family.needs_images and facts.data.image_side == 0:
+            raise CannotRunError(
+                f"{family.title} learns from images only, and the data are none",
+                where="--model",
+                cure="Name a folder of images, or choose another family.",
+            )
         validation, situation = _affordable(family, facts, validation, limit, situation, notes)
         notes.answered("shortlist", [family.name], "--model")
         notes.answered("family", family.name, "--model")
@@ -492,6 +508,7 @@ def _shortlist(
         raise RulebookError(["family.toml: no rule gives a shortlist; end it with a rule without conditions"])
     size = decide("shortlist.size", rulebook, situation, notes)
     able = [rulebook.families[n] for n in rule.shortlist if task in rulebook.families[n].estimators]
+    able = [f for f in able if facts.data.image_side or not f.needs_images]
     simplest = [f for f in rulebook.families.values() if f.is_linear and task in f.estimators]
     linear = next((f for f in able if f.is_linear), simplest[0] if simplest else None)
     fits = [f for f in able if f is linear or _fits(f, facts, validation, limit, situation)]

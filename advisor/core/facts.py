@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import Field
 
+from advisor.core.objective import OwnObjective
 from advisor.core.value import Value
 
 
@@ -66,6 +67,8 @@ class ColumnKind(StrEnum):
     TEXT = "text"
     CONSTANT = "constant"
     IDENTIFIER = "identifier"
+    IMAGE = "image"
+    """Pixels: the one column of a data set of images."""
 
 
 class Column(Value):
@@ -212,7 +215,15 @@ class Dataset(Value):
     is_sorted_by_target: bool = False
     """True when the rows stand in the order of the target, so that an unshuffled split would be wrong."""
     image_side: int = 0
-    """Side of the square image that the columns seem to hold; 0 when they do not."""
+    """Side of the square image that the columns seem to hold, or of a square of as many pixels; 0 when the data are no images."""
+    image_height: int = 0
+    """Height of the images in pixels, after shrinking; 0 when the data are no images."""
+    image_width: int = 0
+    """Width of the images in pixels, after shrinking; 0 when the data are no images."""
+    image_channels: int = 0
+    """1 for grey, 3 for colour; 0 when the data are no images."""
+    image_source: Literal["none", "columns", "folder", "idx", "arrays"] = "none"
+    """How the images come: as the number columns of a table, a folder a class, IDX files, or an array (images, height, width, …)."""
     warnings: tuple[str, ...] = ()
     """What a user should know before trusting a model of these data."""
 
@@ -271,18 +282,39 @@ class Measured(Value):
     """Peak memory of one trial."""
 
 
+NO_TABLE = Dataset(
+    source="",
+    fingerprint="",
+    rows=0,
+    columns=(),
+    bytes=0,
+    target=Unknown(reason="there is no table: the objective is your own"),
+    task=Unknown(reason="there is no table: the objective is your own"),
+    feature_columns=0,
+    numeric_columns=0,
+    category_columns=0,
+    width=0,
+    effective_dimensions=Unknown(reason="there is no table: the objective is your own"),
+    missing_ratio=0.0,
+    duplicate_ratio=Unknown(reason="there is no table: the objective is your own"),
+)
+"""Stands for the data where the objective is the user's own; no rule sees it as a table."""
+
+
 class Facts(Value):
     """Everything `recommend` may look at."""
 
     hardware: Hardware
     """The machine."""
-    data: Dataset
-    """The data."""
+    data: Dataset = NO_TABLE
+    """The data; `NO_TABLE` with an `objective` of the user's own."""
+    objective: OwnObjective | None = None
+    """The user's own objective; None: a model family is tuned on `data`."""
     answers: Answers
     """The wishes."""
     measured: tuple[Measured, ...] = ()
     """One entry a family measured so far."""
-    engines: tuple[str, ...] = ("default", "portfolio", "grid", "random", "qmc", "tpe", "gp", "cmaes")
+    engines: tuple[str, ...] = ("default", "portfolio", "grid", "random", "qmc", "tpe", "gp", "cmaes", "asha", "hyperband")
     """Strategies this version can run; the others are rejected with that reason."""
 
 

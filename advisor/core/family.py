@@ -26,14 +26,18 @@ class Cost(Value):
     """Exponent of the number of classes (1 for binary and regression)."""
     regression_times: float = 1.0
     """Factor on the scale for a number to predict."""
+    accelerator_times: float = 1.0
+    """Factor on the scale where an accelerator trains it; below 1."""
     source: str = ""
     """How it was measured."""
 
-    def seconds(self, *, rows: int, width: int, classes: int) -> float:
+    def seconds(self, *, rows: int, width: int, classes: int, is_accelerated: bool = False) -> float:
         """Estimated seconds of one fit; rows and width at least 1; no classes means a number to predict."""
         c = max(1, classes) if classes > 2 else 1
         size = (max(rows, 1) / 1000) ** self.rows_power * (max(width, 1) / 10) ** self.columns_power
         times = c**self.classes_power if classes else self.regression_times
+        if is_accelerated:
+            times *= self.accelerator_times
         return float(self.base_seconds + self.scale_seconds * size * times)
 
 
@@ -55,6 +59,10 @@ class Family(Value):
     """Name for people."""
     estimators: dict[Task, str]
     """Import path of the estimator for each task it can do, as ``package.module:Class``."""
+    on_images: str | None = None
+    """Import path of the estimator that takes images ``(rows, height, width, channels)``; None: it gets every pixel as a feature."""
+    needs_images: bool = False
+    """True when it can learn from nothing else."""
     fixed: dict[str, Any] = {}
     """Constructor arguments that are not searched, such as ``max_iter``."""
     refit: dict[str, Any] = {}

@@ -156,7 +156,7 @@ def strategy_flips(o: Outline, facts: Facts, rulebook: Rulebook) -> tuple[Flip, 
     for name in BISECTED:
         part, attribute = name.split(".")
         value = getattr(getattr(facts, part), attribute)
-        if isinstance(value, Unknown):
+        if isinstance(value, Unknown) or value <= 0:
             continue
 
         def seen(at: float, name: str = name) -> str:

@@ -35,8 +35,8 @@ class Strategy(StrEnum):
 class Validation(Value):
     """How a configuration is scored, and what is kept apart until the end."""
 
-    scheme: Literal["holdout", "kfold", "stratified", "group", "stratified_group", "time"]
-    """Kind of split inside the development rows."""
+    scheme: Literal["holdout", "kfold", "stratified", "group", "stratified_group", "time", "own"]
+    """Kind of split inside the development rows; ``own``: the objective validates by itself."""
     folds: int
     """Folds; 1 for a holdout."""
     repeats: int = 1
@@ -246,8 +246,8 @@ class Plan(Value):
     """Hash of the content."""
     target: str
     """Column to predict."""
-    task: Task
-    """What kind of target."""
+    task: Task | None
+    """What kind of target; None where the objective is your own."""
     features: tuple[str, ...]
     """Columns used as features, in order."""
     dropped: dict[str, str] = {}
@@ -292,6 +292,16 @@ class Plan(Value):
     """What is not known and could change the plan."""
     rulebook_hash: str = ""
     """Hash of the rules in force."""
+
+    @property
+    def table_task(self) -> Task:
+        """What kind of target, for what only runs on tables.
+
+        Raises: ValueError where the objective is the user's own.
+        """
+        if self.task is None:
+            raise ValueError("this plan is for an objective of the user's own: there is no target")
+        return self.task
 
     @property
     def candidate(self) -> Candidate:

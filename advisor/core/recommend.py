@@ -65,7 +65,7 @@ def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
     )
     evidence = _with_flips(o, rulebook) if flips else tuple(notes.evidence)
     return Plan(
-        data=o.data.source,
+        data=o.data.source if o.own is None else o.own.name,
         data_fingerprint=o.data.fingerprint,
         target=o.target,
         task=o.task,
@@ -130,8 +130,10 @@ def _envelope(o: Outline) -> Envelope:
     evaluation = o.situation.value("search.trial_seconds")
     factor, part = (5, 0.1) if first.is_measured else (10, 0.2)
     budget = o.budget
+    if o.own is not None and not first.is_measured:
+        part = 1.0  # nothing is known of a trial of the user's before one was measured
     longest = round(max(factor * evaluation, part * budget.seconds), 3)
-    trial_seconds = min(longest, max(budget.search_seconds, budget.pilot_seconds))
+    trial_seconds = min(longest, budget.seconds if o.own is not None else max(budget.search_seconds, budget.pilot_seconds))
     network = o.families[0].trains_in_steps
     device = machine.torch_device if network and not isinstance(machine.torch_device, Unknown) else "cpu"
     batch = first.fixed.get("batch_size") if network else None
@@ -177,6 +179,8 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
     wanted = sum(len(c.starts) for c in o.candidates)
     afforded = _capacity(o, budget.pilot_seconds, splits * sum(c.fit_seconds for c in o.candidates) / len(o.candidates))
     pilot = 1 if strategy is Strategy.DEFAULT and len(o.candidates) == 1 else min(wanted, max(len(o.candidates), afforded))
+    if o.own is not None:
+        pilot = wanted
     trials = max(1, o.trials)
     if budget.trials_cap is not None:
         # The cap counts the pilot too; a race may take a third of it where a search follows.
@@ -199,6 +203,8 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
                 out.append(Stage(name="fine", strategy=strategy, engine=engine, space=free, trials=fine, seconds=rest))
         case _:
             out.append(Stage(name="search", strategy=strategy, engine=engine, space=free, trials=trials, seconds=budget.search_seconds))
+    if o.own is not None:
+        return tuple(out)  # the objective validates by itself: there are no fresh splits to confirm on
     most = 2 if o.trials < 15 else CONFIRMED
     confirm = max(2, min(most, _capacity(o, budget.confirm_seconds, splits * first.fit_seconds)))
     out.append(
@@ -243,6 +249,8 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
                     notes.ruled(path, value, rules[name], o.situation)
                 else:
                     because = "The library's default." if part == "default" else "Range of published practice for this family."
+                    if o.own is not None:
+                        because = "Yours, or the middle of the range." if part == "default" else "Your own space."
                     told(path, value, because, family.source)
         for name, value in candidate.fixed.items():
             path = f"{prefix}fixed.{name}"

@@ -122,7 +122,7 @@ def candidate_of(
         if name in fixed:
             fixed[name] = value
         elif name in space.parameters:
-            space = space.replace(**{name: _frozen(name, space.parameters[name], value)})
+            space = space.replace(**{name: hold(name, space.parameters[name], value)})
     default = space.default()
     configs: list[Config] = [default]
     for start in starts:
@@ -147,7 +147,11 @@ def _held(parameter: Float | Int | Choice, value: Any) -> dict[str, Any]:
     return {"choices": (value,), "default": value} if isinstance(parameter, Choice) else {"low": value, "high": value, "default": value}
 
 
-def _frozen(name: str, parameter: Float | Int | Choice, value: Any) -> Float | Int | Choice:
+def hold(name: str, parameter: Float | Int | Choice, value: Any) -> Float | Int | Choice:
+    """`parameter` held at `value`.
+
+    Raises: InputError when it is of another type or outside a hard bound.
+    """
     if isinstance(parameter, Int) and isinstance(value, float) and value == int(value):
         value = int(value)
     fits_type = isinstance(value, int | float) and not isinstance(value, bool) if not isinstance(parameter, Choice) else True

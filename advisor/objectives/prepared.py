@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from advisor.core.facts import Column, Dataset, Task
 from advisor.core.family import Family
 from advisor.core.plan import Plan
 from advisor.core.value import Value
+from advisor.objectives.images import IMAGE, write_pixels, write_rows
 from advisor.objectives.network_objective import NetworkObjective
 from advisor.objectives.pipelines import UNUSED_KINDS, typed
 from advisor.objectives.splitting import Split, group_codes, hold_out, splits, write_splits
 from advisor.objectives.tables import TARGET, WEIGHT, TableObjective
 
+ROW = "__row__"
 UNREADABLE_RATIO = 0.05
 """More unreadable targets than this are a wrong task or column, not a few slips."""
 
@@ -30,7 +32,7 @@ class Prepared(Value):
     folder: str
     """Folder of the files."""
     table: str
-    """Arrow file: features typed by kind, target codes or numbers, weights; in time order when time matters."""
+    """Arrow file: features typed by kind, target codes or numbers, weights; or the ``.npy`` of images; in time order when time matters."""
     splits: str
     """``.npz`` with the splits of the search."""
     fresh: str
@@ -88,8 +90,13 @@ def prepare(
     *,
     null_spellings: Collection[str] = ("",),
     fresh_repeats: int = 1,
+    images: Path | None = None,
+    pixels: Sequence[str] = (),
 ) -> Prepared:
     """Files in `folder` and where they lie. `frame` has the features typed by their kind and the target as it was read.
+
+    With `images`, a ``.npy`` file with one image a row of `frame`, these are the one feature. With `pixels`, columns of `frame` that
+    hold square images, they are written to such a file.
 
     A target is missing when it is null, NaN or, in lower case, one of `null_spellings`. The held-out rows are chosen by
     `plan.validation` before anything else. `fresh_repeats` multiplies the splits of the confirm stage.
@@ -106,11 +113,12 @@ def prepare(
     ):
         if name is not None and name not in frame.columns:
             raise InputError(f"there is no column {name!r}", where=flag, cure=nearest(name, frame.columns))
-    if taken := {TARGET, WEIGHT} & set(plan.features):
+    if taken := ({TARGET, WEIGHT} & set(plan.features)) | ({ROW} & set(frame.columns)):
         raise InputError(f"the column name {min(taken)!r} is taken", where="columns", cure="Rename the column.")
     by_name = {c.name: c for c in dataset.columns}
     columns = tuple(by_name[name] for name in plan.features if by_name[name].kind not in UNUSED_KINDS)
-    target = _readable(frame[plan.target], plan.task, {s.casefold() for s in null_spellings})
+    target = _readable(frame[plan.target], plan.table_task, {s.casefold() for s in null_spellings})
+    frame = frame.with_row_index(ROW)
     has_target = target.is_not_null()
     dropped = len(target) - int(has_target.sum())
     if dropped:
@@ -123,19 +131,25 @@ def prepare(
             notes.append(f"{moments.null_count()} rows without {plan.validation.time!r} count as the oldest.")
         order = moments.arg_sort(nulls_last=False)
         frame, target = frame[order], target[order]
-    y, classes = _coded(target, plan.task)
-    features = typed(frame, columns)
-    arrays = [pl.Series(TARGET, y)]
-    if plan.weights is not None:
-        arrays.append(_weights(frame[plan.weights]).alias(WEIGHT))
+    y, classes = _coded(target, plan.table_task)
+    weight = None if plan.weights is None else _weights(frame[plan.weights])
     folder.mkdir(parents=True, exist_ok=True)
-    table = folder / "table.arrow"
-    features.hstack(arrays).rechunk().write_ipc(table, compression="uncompressed")
+    if pixels:
+        shape = (dataset.image_height, dataset.image_width, dataset.image_channels)
+        images, frame = write_pixels(frame, pixels, shape, folder / "images.npy"), frame.drop(ROW).with_row_index(ROW)
+    if images is not None:
+        columns = (IMAGE,)
+        rows = frame[ROW].to_numpy().astype(np.intp)
+        table = write_rows(images, y, rows=rows, weight=None if weight is None else weight.to_numpy(), columns=pixels)
+    else:
+        arrays = [pl.Series(TARGET, y), *([] if weight is None else [weight.alias(WEIGHT)])]
+        table = folder / "table.arrow"
+        typed(frame, columns).hstack(arrays).rechunk().write_ipc(table, compression="uncompressed")
 
     groups = group_codes(frame[plan.validation.group].to_list(), len(y)) if plan.validation.group is not None else None
     times = frame[plan.validation.time].rle_id().to_numpy() if plan.validation.time is not None else None
-    development, heldout = hold_out(plan.validation, y, task=plan.task, groups=groups, times=times)
-    _check_classes(y[development], classes, plan.task)
+    development, heldout = hold_out(plan.validation, y, task=plan.table_task, groups=groups, times=times)
+    _check_classes(y[development], classes, plan.table_task)
 
     def within(*, is_fresh: bool) -> list[Split]:
         repeats = plan.validation.repeats * (fresh_repeats if is_fresh else 1)
@@ -158,7 +172,7 @@ def prepare(
         parts=str(folder / "parts.npz"),
         columns=columns,
         target=plan.target,
-        task=plan.task,
+        task=plan.table_task,
         metric=plan.metric,
         classes=classes,
         rows=len(y),

@@ -110,6 +110,8 @@ def plan_text(plan: Plan, *, facts: Facts | None = None) -> str:
 
 def _about_data(plan: Plan, facts: Facts | None) -> str:
     parts = [shown(plan.data, longest=200)]
+    if plan.task is None:
+        return f"{parts[0]} · your own objective, {plan.direction}d"
     if facts is not None:
         parts.append(f"{facts.data.rows:,} rows × {len(facts.data.columns)} columns")
     task = {"binary": "two classes", "multiclass": f"{facts.data.classes} classes" if facts else "several classes"}.get(

@@ -9,16 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advisor.session.exporting import export
     from advisor.session.following import Follower, RunSummary, find_run, follow, list_runs, send
     from advisor.session.gathering import gather
     from advisor.session.launching import execute, plan_and_facts, resume, start
     from advisor.session.outcomes import outcome, predict
     from advisor.session.planning import load_plan, recommend, rulebook, save_plan
+    from advisor.session.tuning import tune
 
 __all__ = [
     "Follower",
     "RunSummary",
     "execute",
+    "export",
     "find_run",
     "follow",
     "gather",
@@ -33,14 +36,17 @@ __all__ = [
     "save_plan",
     "send",
     "start",
+    "tune",
 ]
 
 _MODULES = {
+    "exporting": ("export",),
     "following": ("Follower", "RunSummary", "find_run", "follow", "list_runs", "send"),
     "gathering": ("gather",),
     "launching": ("execute", "plan_and_facts", "resume", "start"),
     "outcomes": ("outcome", "predict"),
     "planning": ("load_plan", "recommend", "rulebook", "save_plan"),
+    "tuning": ("tune",),
 }
 _EXPORTS = {name: f"advisor.session.{module}" for module, names in _MODULES.items() for name in names}
 

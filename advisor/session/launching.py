@@ -108,7 +108,7 @@ def create(
     follows = _follows(plan, facts)
     target = Path(run_dir) if run_dir is not None else Path(runs)
     try:
-        target = target if run_dir is not None else _free_place(target, name or _name_of(facts.data.source))
+        target = target if run_dir is not None else free_place(target, name or _name_of(facts.data.source))
         target.mkdir(parents=True, exist_ok=run_dir is not None)
         folder = RunFolder(target.resolve())
         if folder.journal.exists():
@@ -147,7 +147,7 @@ def _check(plan: Plan, facts: Facts, source: str | None) -> None:
                 where=f"{where}: strategy",
                 cure="Choose another strategy, or leave it to us.",
             )
-    if source is not None and not source.startswith("sklearn:") and "://" not in source and not Path(source).is_file():
+    if source is not None and not source.startswith("sklearn:") and "://" not in source and not Path(source).exists():
         raise InputError(f"There is no file {source}", where=f"{where}: data", cure="Put the table back, or plan anew.")
 
 
@@ -174,7 +174,7 @@ def _name_of(source: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:40] or "run"
 
 
-def _free_place(runs: Path, stem: str) -> Path:
+def free_place(runs: Path, stem: str) -> Path:
     """A folder below `runs` that does not exist yet: the stem, the day and the time, numbered where two start in one minute."""
     stamp = time.strftime("%m%d-%H%M")
     for number in range(1, 1000):

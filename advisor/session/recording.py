@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from advisor.core.events import Event, fold, fold_all
 from advisor.core.ports import Engine, Proposal, Result
-from advisor.journal import Journal
+
+
+class Keeps(Protocol):
+    """Where events go: a file, or a list."""
+
+    def append(self, *events: Event) -> object:
+        """Keeps `events`, all or none."""
+        ...
+
+
+class MemoryJournal:
+    """Events of a run that leaves no folder behind: nothing survives the process."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def append(self, *events: Event) -> None:
+        """Keeps `events`."""
+        self.events.extend(events)
 
 
 class Recorder:
     """Stamps, journals and folds events: the `state` it holds is what the journal holds."""
 
-    def __init__(self, journal: Journal, events: Iterable[Event], *, began: float, clock: Callable[[], float]) -> None:
+    def __init__(self, journal: Keeps, events: Iterable[Event], *, began: float, clock: Callable[[], float]) -> None:
         self._journal = journal
         self._clock = clock
         self._began = began

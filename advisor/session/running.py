@@ -77,7 +77,7 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
                     pool=pool,
                     commands=CommandBox(run_dir),
                     is_interrupted=signals,
-                    prepared=prepared,
+                    prepared_table=prepared,
                 )
                 _walk(walk)
             except NothingFinishedError as error:
@@ -96,7 +96,7 @@ def preloaded(plan: Plan) -> tuple[str, ...]:
 
 
 def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts) -> Prepared:
-    """Reads the table, types it, sets the held-out rows apart and materialises the splits, all of it on disk for the workers.
+    """Reads the table or the images, types it, sets the held-out rows apart and materialises the splits, all of it on disk for the workers.
 
     Raises: InputError when the data cannot be read or are not those the plan was made for; CannotRunError without a legal split.
     """
@@ -104,9 +104,25 @@ def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts)
     from advisor.profiling.columns import cast, target_values
     from advisor.profiling.reading import read_table
 
+    if facts.data.image_source not in ("none", "columns"):
+        from advisor.profiling.images import decode_images
+
+        decoded = decode_images(request.data, facts.data, folder.work / "images.npy")
+        prepared = prepare(decoded.labels.to_frame(), facts.data, plan, folder.work, images=decoded.path)
+        return prepared.model_copy(update={"notes": (*decoded.notes, *prepared.notes)})
     raw = read_table(request.data)
-    frame = cast(raw, facts.data.columns).with_columns(target_values(raw, plan.target, plan.task))
-    return prepare(frame, facts.data, plan, folder.work)
+    frame = cast(raw, facts.data.columns).with_columns(target_values(raw, plan.target, plan.table_task))
+    return prepare(frame, facts.data, plan, folder.work, pixels=_pixels(plan, facts))
+
+
+def _pixels(plan: Plan, facts: Facts) -> list[str]:
+    """The columns that are pixels, where a family of the plan learns from images only; else the table is left as it is."""
+    from advisor.profiling.structure import pixel_columns
+
+    if facts.data.image_side == 0 or not any(rulebook().families[c.family].needs_images for c in plan.shortlist):
+        return []
+    apart = {plan.validation.group, plan.validation.time, plan.weights, *facts.answers.drop}
+    return pixel_columns([c for c in facts.data.columns if c.name not in apart])
 
 
 def _walk(walk: Walk) -> None:

@@ -24,11 +24,13 @@ ENDLESS_TRIALS = 100_000
 """A random search that the clock ends: more candidates than any budget affords."""
 
 
-_OPTUNA: dict[Strategy, Literal["tpe", "gp", "cmaes", "qmc"]] = {
+_OPTUNA: dict[Strategy, Literal["tpe", "gp", "cmaes", "qmc", "asha", "hyperband"]] = {
     Strategy.TPE: "tpe",
     Strategy.GP: "gp",
     Strategy.CMAES: "cmaes",
     Strategy.QMC: "qmc",
+    Strategy.ASHA: "asha",
+    Strategy.HYPERBAND: "hyperband",
 }
 
 
@@ -98,7 +100,8 @@ def _replanned(walk: Walk, family: str, measured: tuple[Measured, ...], *, secon
     plan = walk.plan
     if not walk.follows_facts:
         return plan.model_copy(update={"family": family}) if family != plan.family else None
-    answers = walk.facts.answers.model_copy(update={"model": family} | ({} if seconds is None else {"budget_seconds": seconds}))
+    told: dict[str, Any] = {} if walk.is_own else {"model": family}
+    answers = walk.facts.answers.model_copy(update=told | ({} if seconds is None else {"budget_seconds": seconds}))
     try:
         revised = recommend(walk.facts.model_copy(update={"measured": measured, "answers": answers}))
     except CannotRunError as error:
@@ -124,7 +127,7 @@ def _measured(walk: Walk) -> tuple[Measured, ...]:
     return tuple(
         Measured(
             family=name,
-            fit_seconds=round_significant(median(t.fit_seconds for t in trials)),
+            fit_seconds=round_significant(median(t.seconds if walk.is_own else t.fit_seconds for t in trials)),
             **({"peak_bytes": peak} if (peak := int(round_significant(max(t.peak_bytes for t in trials)))) else {}),
         )
         for name, trials in sorted(by_family.items())
@@ -256,14 +259,14 @@ def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tup
 
             wanted = plan.budget.trials_cap or ENDLESS_TRIALS
             return RandomEngine(space, n_iter=wanted, splits=plan.validation.splits, **common), space
-        case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC as sampler:
+        case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC | Strategy.ASHA | Strategy.HYPERBAND as sampler:
             from advisor.engines.optuna_study import OptunaEngine
 
             return (
                 OptunaEngine(
                     space,
                     strategy=_OPTUNA[sampler],
-                    settings=plan.sampler,
+                    settings=plan.sampler | _rungs(walk, sampler),
                     pruner=plan.pruner,
                     constant_liar=plan.envelope.workers > 1,
                     **common,
@@ -276,6 +279,18 @@ def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tup
                 where=f"stage {stage.name}",
                 cure="Choose another with --strategy.",
             )
+
+
+def _rungs(walk: Walk, strategy: Strategy) -> dict[str, Any]:
+    """Where the rungs of a bandit begin and end: the steps of a full trial are not known to the rules' settings."""
+    if strategy not in (Strategy.ASHA, Strategy.HYPERBAND):
+        return {}
+    own = walk.facts.objective
+    if own is not None and own.fidelity is not None:
+        low, high = own.fidelity.low, own.fidelity.high
+    else:
+        low, high = 1, int(walk.family(walk.plan.family).fixed.get("epochs", 1))
+    return {"min_resource": low} | ({"max_resource": high} if strategy is Strategy.HYPERBAND else {})
 
 
 def _best_config(walk: Walk, *, stages: tuple[str, ...]) -> Config | None:

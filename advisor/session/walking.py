@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.core.events import StageStarted, StudyState, TrialState
 from advisor.core.facts import Facts
 from advisor.core.family import Family
+from advisor.core.own import own_family
 from advisor.core.plan import Plan, Stage
 from advisor.core.ports import Engine, Limits, Result
 from advisor.core.space import Config, SearchSpace
@@ -22,7 +23,7 @@ from advisor.supervise.loop import Deadline
 if TYPE_CHECKING:
     from advisor.objectives.prepared import Prepared
     from advisor.supervise.commands import CommandBox
-    from advisor.supervise.pool import WorkerPool
+    from advisor.supervise.pool import Pool
 
 
 class StageEnd(Deadline):
@@ -58,10 +59,15 @@ class Walk:
     """The plan in force."""
     follows_facts: bool
     recorder: Recorder
-    pool: WorkerPool
+    pool: Pool
     commands: CommandBox
     is_interrupted: Callable[[], bool]
-    prepared: Prepared
+    prepared_table: Prepared | None = None
+    """The table; None where the objective is the user's own."""
+    keeps_models: bool = True
+    """False for a run that leaves no folder behind."""
+    shutdown_seconds: float = SHUTDOWN_SECONDS
+    """Kept back at the very end."""
     histories: dict[str, list[tuple[Config, Result]]] = field(default_factory=dict)
     """What the pilot evaluated, by family."""
     ranking: list[str] = field(default_factory=list)
@@ -71,9 +77,24 @@ class Walk:
     was_interrupted: bool = False
     """True once a signal asked the process to go: everything else is left to a resume."""
 
+    @property
+    def prepared(self) -> Prepared:
+        """The table.
+
+        Raises: ValueError where the objective is the user's own.
+        """
+        if self.prepared_table is None:
+            raise ValueError("there is no table: the objective is the user's own")
+        return self.prepared_table
+
+    @property
+    def is_own(self) -> bool:
+        """True where the objective is the user's own."""
+        return self.facts.objective is not None
+
     def end(self) -> float:
         """Seconds of budget at which the run must be over, budget added or taken away while it ran included."""
-        return self.plan.budget.seconds + self.recorder.state.extra_seconds - SHUTDOWN_SECONDS
+        return self.plan.budget.seconds + self.recorder.state.extra_seconds - self.shutdown_seconds
 
     def remaining(self) -> float:
         """Seconds until the run must be over."""
@@ -81,6 +102,8 @@ class Walk:
 
     def family(self, name: str) -> Family:
         """The rulebook's page on a family, with the constructor arguments that the plan fixed for these facts."""
+        if self.facts.objective is not None:
+            return own_family(self.facts.objective, self.plan.space)
         fixed = next((c.fixed for c in (*self.first.shortlist, *self.plan.shortlist) if c.family == name), None)
         family = rulebook().families[name]
         return family if fixed is None else family.model_copy(update={"fixed": fixed})
@@ -153,7 +176,8 @@ class Walk:
                 next_trial=next_trial(self.recorder.state),
                 clock=elapsed,
                 commands=self.commands,
-                best_path=self.folder.work / "incumbent.joblib" if purpose == "search" else None,
+                best_path=self.folder.work / "incumbent.joblib" if purpose == "search" and self.keeps_models else None,
+                checkpoints=self.folder.work,
                 publish=self.publish,
                 is_interrupted=self.is_interrupted,
                 deadline=StageEnd(lambda: self.end() - reserve(self.recorder.state)),
@@ -189,6 +213,6 @@ class Walk:
             "validation_score": trial.value,
             "trained_on": trained_on,
             "target": self.plan.target,
-            "task": self.plan.task.value,
+            "task": self.plan.task.value if self.plan.task is not None else None,
         }
         publish_best(self.folder, model=model, manifest=manifest)

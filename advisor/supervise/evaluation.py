@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import math
 import numbers
 import pickle
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from advisor.core.errors import AdvisorError
+from advisor.core.objective import call
 from advisor.core.ports import Clock, Measurement
 from advisor.core.space import Config
 
@@ -61,6 +63,10 @@ class Ended:
     """Peak memory while it ran; 0 when not known."""
     can_save: bool = False
     """True when the objective has `save_last`."""
+    cause: str = ""
+    """Why it ended early where the objective itself gave up (`value` is None); empty otherwise."""
+    suggested: dict[str, Any] | None = None
+    """What the objective chose by itself, as JSON: ``{"config": …, "space": …}`` (an Optuna objective); None when it chose nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Died:
     detail: str = ""
     """The last lines of its own trace or output."""
     seconds: float = 0.0
+    suggested: dict[str, Any] | None = None
+    """As in `Ended`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,7 @@ class TrialRun:
     _scores: list[float] = field(default_factory=list)
 
     def next(self, *, keeps_interrupt: bool = True) -> Stepped | Ended | Died:
-        """What the next pull gives. An exception of the objective comes back as Died, SystemExit too.
+        """What the next pull gives. An exception of the objective comes back as Died, SystemExit too; Optuna's TrialPruned as Ended.
 
         So does KeyboardInterrupt, unless `keeps_interrupt` is False: in the calling process it is the user's.
         """
@@ -130,9 +138,14 @@ class TrialRun:
             return self._die("invalid", error.cause, cure=error.cure)
         except MemoryError as error:
             return self._die_of_memory(error)
+        except AdvisorError as error:  # it says what is wrong and what to do by itself
+            detail = getattr(error, "detail", "") or _trace(error)
+            return self._die("error", " ".join(error.what.split())[:300], cure=error.cure, detail=detail)
         except Exception as error:
             if type(error).__name__ == "OutOfMemoryError":  # torch's, known by name so that torch is not imported here
                 return self._die_of_memory(error)
+            if any(kind.__name__ == _GAVE_UP for kind in type(error).__mro__):
+                return self._give_up()
             return self._die(
                 "error",
                 f"{type(error).__name__}: {_one_line(error)}",
@@ -162,13 +175,37 @@ class TrialRun:
                 steps.close()
         except Exception as error:
             return self._die("error", f"{type(error).__name__} while closing: {_one_line(error)}", detail=_trace(error))
-        return Ended(self.trial, None, (), self._seconds(), self._fit_seconds(), self.peak_bytes(), self._can_save())
+        return self._stopped()
+
+    def _give_up(self) -> Ended | Died:
+        """The objective pruned itself: it ends at its last value."""
+        if not self._values:
+            cause = "the objective pruned itself before it had measured anything"
+            return self._die("invalid", cause, cure="Report a value before pruning, or raise another exception to fail the trial.")
+        self.is_over = True
+        return self._stopped("the objective pruned itself")
+
+    def _stopped(self, cause: str = "") -> Ended:
+        return Ended(
+            self.trial,
+            None,
+            (),
+            self._seconds(),
+            self._fit_seconds(),
+            self.peak_bytes(),
+            self._can_save(),
+            cause,
+            self._suggested(),
+        )
 
     def _pull(self) -> Stepped | Ended:
         if self._steps is None:
             if isinstance(self.checkpoint, KeptCheckpoint):
                 self.checkpoint = _read_checkpoint(self.checkpoint)
-            answer = self._call()
+            begin = getattr(self.objective, "begin_trial", None)
+            if callable(begin):
+                begin(self.trial)
+            answer = call(self.objective, self.config, self.checkpoint)
             if not isinstance(answer, Iterator):
                 value = finite(answer)
                 self._values.append((1, value))
@@ -176,7 +213,11 @@ class TrialRun:
             self._steps = answer
         try:
             measurement = next(self._steps)
-        except StopIteration:
+        except StopIteration as stop:
+            if stop.value is not None:  # a generator's last word: the score of the trial, where it is not that of its last step
+                value = finite(stop.value)
+                self._values = self._values or [(1, value)]
+                return self._end(value)
             if not self._values:
                 raise _InvalidError("the objective ended without a measurement", "Yield at least one Measurement.") from None
             return self._end(self._values[-1][1])
@@ -196,23 +237,27 @@ class TrialRun:
             self._scores.append(score)
         return Stepped(self.trial, int(step), value, score)
 
-    def _call(self) -> Any:
-        match _checkpoint_style(self.objective):
-            case "keyword":
-                return self.objective(self.config, checkpoint=self.checkpoint)
-            case "second":
-                return self.objective(self.config, self.checkpoint)
-            case _:
-                return self.objective(self.config)
-
     def _end(self, value: float) -> Ended:
         self.is_over = True
         scores = tuple(self._scores) if len(self._scores) == len(self._values) else self._told_scores()
-        return Ended(self.trial, value, scores, self._seconds(), self._fit_seconds(), self.peak_bytes(), self._can_save())
+        return Ended(
+            self.trial,
+            value,
+            scores,
+            self._seconds(),
+            self._fit_seconds(),
+            self.peak_bytes(),
+            self._can_save(),
+            suggested=self._suggested(),
+        )
 
     def _die(self, category: Category, cause: str, *, cure: str = "", detail: str = "") -> Died:
         self.is_over = True
-        return Died(self.trial, category, cause, cure, detail, self._seconds())
+        close = getattr(self._steps, "close", None)
+        if close is not None:
+            with contextlib.suppress(Exception):  # it has failed already; what it holds must go now, not with the next collection
+                close()
+        return Died(self.trial, category, cause, cure, detail, self._seconds(), self._suggested())
 
     def _die_of_memory(self, error: BaseException) -> Died:
         self.is_spoiled = True
@@ -240,6 +285,10 @@ class TrialRun:
             return ()
         return tuple(float(v) for v in told)
 
+    def _suggested(self) -> dict[str, Any] | None:
+        told = getattr(self.objective, "last_suggested", None) if self._steps is not None else None
+        return told if isinstance(told, dict) else None
+
     def _can_save(self) -> bool:
         return callable(getattr(self.objective, "save_last", None))
 
@@ -252,6 +301,8 @@ def _read_checkpoint(kept: KeptCheckpoint) -> Any:
         raise _InvalidError("the checkpoint it goes on from is gone", "Leave the work folder of the run alone.") from None
 
 
+_GAVE_UP = "TrialPruned"
+"""Name of the exception by which an objective prunes itself: Optuna's, known by name so that it is not imported here."""
 _LEAVE = "Raise an exception to fail a trial; leaving the process costs its worker."
 
 
@@ -290,21 +341,6 @@ def _describe(value: Any) -> str:
     if isinstance(value, str | bytes):
         return f"text ({value[:30]!r})"
     return f"a {type(value).__name__}"
-
-
-def _checkpoint_style(objective: Callable[..., Any]) -> Literal["keyword", "second", "none"]:
-    """How `objective` takes a checkpoint."""
-    try:
-        parameters: Mapping[str, inspect.Parameter] = inspect.signature(objective).parameters
-    except (TypeError, ValueError):
-        return "none"
-    named = parameters.get("checkpoint")
-    if named is not None and named.kind in (named.POSITIONAL_OR_KEYWORD, named.KEYWORD_ONLY):
-        return "keyword"
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return "keyword"
-    positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
-    return "second" if len(positional) >= 2 else "none"
 
 
 def _one_line(error: BaseException) -> str:

@@ -311,7 +311,7 @@ class _Drive:
         if running is None:
             return
         if report.value is None:
-            reason = f"{PAUSED} {_last_step(running)}" if running.is_paused else "others do better at this step"
+            reason = f"{PAUSED} {_last_step(running)}" if running.is_paused else report.cause or "others do better at this step"
             self._prune(report.trial, reason, seconds=report.seconds)
             return
         del self.running[report.trial]

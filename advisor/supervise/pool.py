@@ -49,6 +49,10 @@ _T = TypeVar("_T")
 class Pool(Protocol):
     """What the loop needs of a pool."""
 
+    def register(self, name: str, objective: Callable[..., Any]) -> None:
+        """Makes `objective` known as `name`."""
+        ...
+
     @property
     def idle(self) -> int:
         """Trials that can be started now."""

@@ -203,7 +203,7 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
             "Target",
             shown(plan.target, longest=40),
             ("target", "task", "features", "dropped"),
-            f"{plan.task.value} · {len(plan.features)} features {dropped}".rstrip(),
+            f"{plan.task.value if plan.task else 'your own objective'} · {len(plan.features)} features {dropped}".rstrip(),
         ),
         Row("metric", "Metric", title, ("metric", "direction"), direction),
         Row("validation", "Validation", scheme, ("validation",), held),

@@ -1,0 +1,245 @@
+"""The outline of a plan for an objective that is the user's own: no table, no family, no folds; the strategy list is the same."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from advisor.core.deliberation import Notes, Outline, StrategyChoice, choose_strategy, demanded_strategy, shown
+from advisor.core.derived import Situation, situation_of
+from advisor.core.errors import CannotRunError, InputError, nearest
+from advisor.core.facts import Facts, Unknown
+from advisor.core.family import Cost, Family, Preprocessing
+from advisor.core.metrics import Metric
+from advisor.core.objective import OwnObjective
+from advisor.core.plan import Budget, Candidate, Validation
+from advisor.core.rules import Rulebook
+from advisor.core.space import Choice, Config, Float, Int, SearchSpace
+from advisor.core.spaces import hold, space_facts
+from advisor.core.value import round_significant
+
+FAMILY = "objective"
+"""What a user's own objective is called where a family is named."""
+ASSUMED_TRIALS = 40
+"""Trials that the budget is taken to hold until the pilot has measured one. [H]"""
+STARTS_RATIO = 1 / 3
+"""Share of the trials that starts which nobody asked for may take. Source: contract, Starts and roles."""
+PILOT_RATIO = 0.5
+"""Share of the budget that the pilot may take when a trial turns out dear. [H]"""
+
+
+def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
+    """One pass from the facts about the user's objective to the strategy.
+
+    Raises: InputError for a wrong answer; CannotRunError when a strategy asked for cannot run here.
+    """
+    own, answers = facts.objective, facts.answers
+    assert own is not None
+    notes = Notes(passes=("data.", "validation."))
+    _refuse_table_answers(facts)
+    space = _held(with_defaults(own.space), facts)
+    workers, threads = _workers(facts, notes)
+    measured = next((m for m in reversed(facts.measured) if m.family == FAMILY), None)
+    seconds = answers.budget_seconds
+    trial = measured.fit_seconds if measured is not None else round_significant(seconds * workers / ASSUMED_TRIALS)
+    starts = _starts(own, space)
+    family = own_family(own, space)
+    situation = situation_of(facts).with_values(_facts_of(own, family, trial, workers, threads))
+    situation = situation.with_values(space_facts(space, family))
+    validation = Validation(scheme="own", folds=1, heldout_ratio=0.0, seed=answers.seed)
+    budget, situation = _budget(facts, trial, len(starts), situation)
+    situation = situation.decide(search__trials_at_most=math.inf if answers.trials is None else float(answers.trials))
+    trials = int(situation.value("search.trials"))
+    budget = budget.model_copy(update={"trials": trials, "trials_cap": answers.trials})
+    candidate = Candidate(family=FAMILY, space=space, starts=starts, fit_seconds=trial, is_measured=measured is not None)
+    metric = Metric(name=own.measurement, title=own.measurement, direction=own.direction, tasks=(), needs="number", scorer="")
+    _explain(facts, own, budget, candidate, notes)
+    choice = _choice(facts, rulebook, situation, notes)
+    return Outline(
+        facts=facts,
+        data=facts.data,
+        target="",
+        task=None,
+        features=(),
+        dropped={},
+        metric=metric,
+        validation=validation,
+        candidates=(candidate,),
+        families=(family,),
+        workers=workers,
+        threads=threads,
+        budget=budget,
+        trials=trials,
+        situation=situation.decide(plan__strategy=choice.strategy),
+        choice=choice,
+        notes=notes,
+        own=own,
+    )
+
+
+def own_family(own: OwnObjective, space: SearchSpace | None = None) -> Family:
+    """The page that the rulebook would hold on this objective, were it a family."""
+    space = with_defaults(own.space) if space is None else space
+    return Family(
+        name=FAMILY,
+        title=own.name,
+        estimators={},
+        preprocessing=Preprocessing(numeric="passthrough", category="native"),
+        cost=Cost(base_seconds=0.0, scale_seconds=0.0, source="nothing is known of it; the pilot measures"),
+        space=space,
+        trains_in_steps=own.fidelity is not None,
+        is_differentiable=own.kind == "differentiable",
+        mutable=own.mutable,
+        source="your own space",
+    )
+
+
+def with_defaults(space: SearchSpace) -> SearchSpace:
+    """`space` where every parameter has a default: its own, else the middle of its range on its scale, else its first choice."""
+    return SearchSpace(parameters={name: _with_default(p) for name, p in space.items()})
+
+
+def _with_default(parameter: Float | Int | Choice) -> Float | Int | Choice:
+    if isinstance(parameter, Choice):
+        if parameter.contains(parameter.default):
+            return parameter
+        return parameter.model_copy(update={"default": parameter.choices[0]})
+    if parameter.default is not None:
+        return parameter
+    low, high = parameter.low, parameter.high
+    middle = math.sqrt(low) * math.sqrt(high) if parameter.log else low + (high - low) / 2
+    value = round(middle) if isinstance(parameter, Int) else min(max(middle, low), high)
+    return parameter.model_copy(update={"default": value})
+
+
+def _held(space: SearchSpace, facts: Facts) -> SearchSpace:
+    for name, value in facts.answers.freeze.items():
+        if name not in space.parameters:
+            raise InputError(f"no hyperparameter {name!r} to freeze", where="--freeze", cure=nearest(name, sorted(space.parameters)))
+        space = space.replace(**{name: hold(name, space.parameters[name], value)})
+    return space
+
+
+def _starts(own: OwnObjective, space: SearchSpace) -> tuple[Config, ...]:
+    """The default, then what the user wants tried first."""
+    default = space.default()
+    has_default = any(p.default is not None for _, p in own.space.items())
+    configs: list[Config] = [default] if has_default or not own.starts else []
+    for number, start in enumerate(own.starts):
+        unknown = [n for n in start if n not in space.parameters]
+        if unknown:
+            raise InputError(
+                f"start {number} names {unknown[0]!r}, which is no parameter of the space",
+                where="starts",
+                cure=nearest(unknown[0], space.parameters),
+            )
+        config = space.active({**default, **start})
+        faults = space.faults(config)
+        if faults:
+            raise InputError(f"start {number} does not belong to the space: {faults[0]}", where="starts", cure="Move it within the bounds.")
+        if config not in configs:
+            configs.append(config)
+    return tuple(configs)
+
+
+def _refuse_table_answers(facts: Facts) -> None:
+    for name, flag in (("target", "--target"), ("task", "--task"), ("metric", "--metric"), ("group", "--group"), ("time", "--time")):
+        if getattr(facts.answers, name) is not None:
+            raise InputError(
+                f"{flag} is about a table, and the objective is your own",
+                where=flag,
+                cure="Leave it out: the objective validates by itself.",
+            )
+
+
+def _facts_of(own: OwnObjective, family: Family, trial: float, workers: int, threads: int) -> dict[str, Any]:
+    none = {name: Unknown(reason="there is no table: the objective is your own") for name in _TABLE_FACTS}
+    return {
+        **none,
+        "data.bytes": 0,
+        "data.spare_rows": math.inf if own.has_third_split else 0.0,
+        "validation.scheme": "own",
+        "validation.folds": 1,
+        "validation.splits": 1,
+        "family.name": FAMILY,
+        "family.trains_in_steps": family.trains_in_steps,
+        "family.is_linear": False,
+        "family.is_path_model": False,
+        "family.is_differentiable": family.is_differentiable,
+        "family.is_threaded": False,
+        "family.epochs": own.fidelity.high if own.fidelity is not None else 1,
+        "family.largest_rows": math.inf,
+        "family.estimated_seconds": trial,
+        "family.fit_seconds": trial,
+        "family.cost_seconds": trial,
+        "search.workers": workers,
+        "search.threads_per_worker": threads,
+    }
+
+
+_TABLE_FACTS = ("data.rows", "data.width", "data.feature_columns", "data.classes", "data.minority_ratio", "data.missing_ratio")
+
+
+def _workers(facts: Facts, notes: Notes) -> tuple[int, int]:
+    machine, answers = facts.hardware, facts.answers
+    cpus = machine.cpu_count if not isinstance(machine.cpu_count, Unknown) else 1
+    workers = answers.workers or 1
+    if workers > cpus and not isinstance(machine.cpu_count, Unknown) and not answers.force:
+        raise CannotRunError(
+            f"{workers} workers on {cpus} processors would slow each other down",
+            where="--workers",
+            cure=f"Ask for at most {cpus}, or add --force.",
+        )
+    if answers.workers is not None:
+        notes.answered("envelope.workers", workers, "--workers")
+    else:
+        notes.computed("envelope.workers", workers, "One trial at a time, until you ask for more: what a trial needs is not known.")
+    threads = max(1, cpus // workers)
+    notes.computed("envelope.threads_per_worker", threads, "Processors over concurrent trials.", source="knowledge E.3")
+    return workers, threads
+
+
+def _budget(facts: Facts, trial: float, starts: int, situation: Situation) -> tuple[Budget, Situation]:
+    """All of the time goes to trials: nothing is confirmed on folds and nothing refitted; the pilot's trials count as the search's."""
+    seconds = facts.answers.budget_seconds
+    workers = situation.value("search.workers")
+    pilot = round(min(PILOT_RATIO * seconds, math.ceil(starts / workers) * trial), 6)
+    budget = Budget(
+        seconds=seconds,
+        startup_seconds=0.0,
+        pilot_seconds=pilot,
+        search_seconds=round(seconds - pilot, 6),
+        confirm_seconds=0.0,
+        refit_seconds=0.0,
+        trials=0,
+    )
+    return budget, situation.decide(search__seconds=seconds)
+
+
+def _choice(facts: Facts, rulebook: Rulebook, situation: Situation, notes: Notes) -> StrategyChoice:
+    if facts.answers.strategy == "auto":
+        return choose_strategy(rulebook, situation, notes)
+    return demanded_strategy(facts.answers.strategy, facts.answers.force, rulebook, situation)
+
+
+def _explain(facts: Facts, own: OwnObjective, budget: Budget, candidate: Candidate, notes: Notes) -> None:
+    answers = facts.answers
+    notes.computed("objective", own.name, f"Your own {own.kind}, measured as it says.", source="the call")
+    notes.computed("direction", own.direction, "As you said.", source="the call")
+    kind = "measured by the pilot" if candidate.is_measured else f"assumed, as if {ASSUMED_TRIALS} trials fitted: the pilot measures it"
+    notes.computed("fit_seconds", candidate.fit_seconds, f"Seconds of one full trial: {kind}.", source="contract: How many trials")
+    notes.computed("starts", len(candidate.starts), "The default, then your starts.", source="the call")
+    notes.computed("budget.seconds", budget.seconds, "The time you gave, everything included.", source="the user's answer or its default")
+    notes.computed(
+        "budget.search_seconds",
+        budget.search_seconds,
+        "The budget less the pilot: a function of your own is neither confirmed on folds nor refitted.",
+        facts={"answers.budget_seconds": shown(answers.budget_seconds)},
+        source="contract: How many trials",
+    )
+    notes.computed("budget.pilot_seconds", budget.pilot_seconds, "One trial a start.", source="contract: Fidelity")
+    if answers.trials is not None:
+        notes.answered("budget.trials_cap", answers.trials, "max_trials")
+    else:
+        notes.computed("budget.trials_cap", None, "Time alone limits the trials.")
+    notes.computed("validation.scheme", "own", "The objective validates by itself.", source="the call")

@@ -1,0 +1,48 @@
+"""A user's own function as the objective of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+from advisor.core.objective import call
+from advisor.core.ports import Measurement
+from advisor.core.space import Config
+
+
+class Bounded:
+    """`function`, pulled no further than `last_step`: what it would do beyond is not part of a trial.
+
+    Picklable when `function` is. Attributes of `function` (`save_last`, `last_scores` …) show through.
+    """
+
+    def __init__(self, function: Callable[..., Any], last_step: int) -> None:
+        self.function, self.last_step = function, last_step
+
+    def __call__(self, config: Config, checkpoint: Any = None) -> Any:
+        """A number, or measurements up to `last_step`."""
+        answer = call(self.function, config, checkpoint)
+        return self._steps(answer) if isinstance(answer, Iterator) else answer
+
+    def _steps(self, steps: Iterator[Any]) -> Iterator[Any]:
+        with closing(steps) if hasattr(steps, "close") else _Open():  # type: ignore[type-var]
+            for measurement in steps:
+                yield measurement
+                if isinstance(measurement, Measurement) and measurement.step >= self.last_step:
+                    return
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "function":
+            raise AttributeError(name)
+        return getattr(self.function, name)
+
+
+class _Open:
+    """An iterator without an end of its own is left as it is."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_exception: object) -> None:
+        return None
