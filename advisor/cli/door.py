@@ -89,6 +89,10 @@ class Session(Protocol):
         """Predictions of the shipped model."""
         ...
 
+    def export(self, subject: str | Path, *, kind: str = "script", runs: str | Path = "runs") -> str:
+        """A plan's file or a run as a plain script."""
+        ...
+
     def load_plan(self, path: str | Path) -> tuple[Plan, Facts | None]:
         """A saved plan, with its facts where the file holds them."""
         ...

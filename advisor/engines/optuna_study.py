@@ -350,6 +350,21 @@ def _attempts(seed: int, proposal: Proposal) -> int:
     return seeds.index(proposal.seed) if proposal.seed in seeds else 0
 
 
+def explicit_settings(
+    strategy: StrategyName, settings: Mapping[str, Any], *, pruner: Pruner, space: SearchSpace, constant_liar: bool
+) -> tuple[dict[str, Any], Pruner, dict[str, Any], int]:
+    """What the engine gives Optuna, for an exported script: the sampler's arguments, the pruner, its arguments, and how many trials
+    run in full before any is pruned.
+
+    Raises: InputError for a setting the strategy does not have.
+    """
+    sampler, given, own = _with_own_pruner(strategy, settings, pruner)
+    known = {**_PRUNERS.get(own.name, {}), **{n: v for n, v in own.settings.items() if n != _FULL_LENGTH}}
+    whole = {n: v if n == "p_threshold" or v is None else int(v) for n, v in known.items()}
+    full = int(own.settings.get(_FULL_LENGTH, FULL_LENGTH_FIRST if own.resource == "epoch" else 0))
+    return _settings(sampler, given, space=space, constant_liar=constant_liar, pruner=own), own, whole, full
+
+
 def _bystander() -> optuna.samplers.BaseSampler:
     """A sampler for the moments when nothing is sampled."""
     return optuna.samplers.RandomSampler(seed=0)

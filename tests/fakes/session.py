@@ -130,6 +130,11 @@ class FakeSession:
         """The predictions it was given."""
         return self.predictions
 
+    def export(self, subject: str | Path, *, kind: str = "script", runs: str | Path = "runs") -> str:
+        """A script of one line."""
+        self.calls.append(("export", (subject, kind)))
+        return "print(1)\n"
+
     def load_plan(self, path: str | Path) -> tuple[Plan, Facts | None]:
         """The plan it was made with, without facts."""
         self.calls.append(("load_plan", path))

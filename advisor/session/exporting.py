@@ -1,0 +1,621 @@
+"""A run or a plan as a plain script: what the report writes it from is put together here."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from advisor import __version__
+from advisor.core.errors import CannotRunError, InputError
+from advisor.core.events import StudyState
+from advisor.core.facts import Column, ColumnKind, Facts, Task
+from advisor.core.family import Family
+from advisor.core.metrics import metric as metric_named
+from advisor.core.plan import Candidate, Plan, Stage, Strategy
+from advisor.core.space import Choice, Config, SearchSpace
+from advisor.report.excerpts import Excerpt, excerpt
+from advisor.report.script import script_text
+from advisor.report.script_brief import Brief, ModelCode, SpaceCode, StageCode, TableCode, literal
+from advisor.report.script_search import EXPORTED, OPTUNA, SPACE_STAND_INS
+from advisor.session.folder import RunFolder, write_atomically
+from advisor.session.planning import load_plan, rulebook
+
+PIPELINES, COLUMNS, SPLITTING, LEVELS = (
+    "advisor.objectives.pipelines",
+    "advisor.profiling.columns",
+    "advisor.objectives.splitting",
+    "advisor.engines.levels",
+)
+HEAD_BYTES = 4 * 2**20
+"""So much of a delimited file is read to find out how it is written."""
+FORMATS = ("script",)
+"""What `export` can write."""
+
+
+def export(subject: str | Path, *, kind: str = "script", runs: str | Path = "runs") -> str:
+    """The plan in a ``.toml`` file, or the run called `subject`, as the text of a script that needs no advisor.
+
+    Raises: InputError when the plan's file cannot be read or does not hold the facts; RunNotFoundError without such a run;
+    CannotRunError when no script can be written for a strategy.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"nothing is exported as {kind!r}", where="--as", cure=f"Choose one of: {', '.join(FORMATS)}.")
+    if str(subject).casefold().endswith(".toml"):
+        plan, facts = load_plan(subject)
+        if facts is None:
+            raise InputError(
+                "the plan's file does not hold the facts it was made from",
+                where=str(subject),
+                cure="Write it with `advisor plan DATA --out plan.toml`.",
+            )
+        return script_of_plan(plan, facts, name=Path(subject).name)
+    from advisor.session.following import find_run, follow
+
+    run_dir = find_run(subject, runs)
+    return script_of_run(RunFolder(run_dir), follow(run_dir).poll())
+
+
+def write_script(folder: RunFolder, state: StudyState) -> Path:
+    """``script.py`` of a run, written beside its journal; gives its path. Raises as `export` does."""
+    path = folder.path / "script.py"
+    write_atomically(path, script_of_run(folder, state))
+    return path
+
+
+def script_of_plan(plan: Plan, facts: Facts, *, name: str, data: str | None = None) -> str:
+    """The script of a plan that has not run."""
+    stages = tuple((s, None, None) for s in plan.stages if s.name not in ("pilot", "confirm"))
+    return _script(plan, plan, facts, name=name, data=data or facts.data.source, stages=stages, race=())
+
+
+def script_of_run(folder: RunFolder, state: StudyState) -> str:
+    """The script of a run: the race as it went, then the stages as they were started."""
+    if state.plan is None or state.first_plan is None:
+        raise InputError("the run has no plan yet", where=folder.path.name, cure="Wait a moment.")
+    plan, first = Plan.from_mapping(state.plan), Plan.from_mapping(state.first_plan)
+    request = folder.read_request()
+    race = tuple(
+        (t.family, t.first_config or t.config) for t in state.trials.values() if t.stage == "pilot" and t.status in ("completed", "failed")
+    )
+    planned = {s.name: s for s in plan.stages}
+    stages = []
+    for started in state.stages:
+        if started.stage in ("pilot", "confirm"):
+            continue
+        trials = [t for t in state.trials.values() if t.stage == started.stage]
+        stage = planned.get(started.stage) or Stage(
+            name=started.stage, strategy=Strategy(started.strategy), engine=started.engine, trials=len(trials), seconds=0
+        )
+        space = SearchSpace.model_validate({"parameters": started.space})
+        stages.append((stage, trials[0].family if trials else plan.family, space))
+    if not stages:
+        stages = [
+            (s, plan.family, plan.space.restrict(s.space) if s.space else plan.space)
+            for s in plan.stages
+            if s.name not in ("pilot", "confirm")
+        ]
+    return _script(plan, first, folder.read_facts(), name=folder.path.name, data=request.data, stages=tuple(stages), race=race)
+
+
+def _script(
+    plan: Plan,
+    first: Plan,
+    facts: Facts,
+    *,
+    name: str,
+    data: str,
+    stages: Sequence[tuple[Stage, str | None, SearchSpace | None]],
+    race: tuple[tuple[str, Config], ...],
+) -> str:
+    refused = [s.strategy.value for s, _, _ in stages if s.strategy not in EXPORTED]
+    if refused:
+        raise CannotRunError(f"no script can be written for {refused[0]}", where=name, cure="Export a plan with another strategy.")
+    stages = [entry for entry in stages if entry[0].strategy is not Strategy.DEFAULT]
+    candidates = _candidates(plan, first, race)
+    roots: list[tuple[str, str]] = []
+    table = _table(plan, facts, candidates, data, roots)
+    if any(s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO) for s, _, _ in stages) and any(
+        type(p).__name__ == "Int" and getattr(p, "log", False) for c in candidates for _, p in c.space.items()
+    ):
+        roots.append(("advisor.engines.sklearn_search", "IntLogUniform"))
+    is_fine = any(s.name == "fine" for s, _, _ in stages)
+    without = {"Config", "SearchSpace", "Float", "Int", "Choice", "Task", "Validation", "Value"}
+    if is_fine:
+        roots += [(LEVELS, "refine"), (LEVELS, "branches")]
+    pieces = excerpt(roots, _source_of, without=without)
+    if is_fine:
+        pieces.definitions = {"SPACE_STAND_INS": SPACE_STAND_INS, **pieces.definitions}
+        pieces.imports |= {"from dataclasses import dataclass"}
+    if any("SimpleNamespace(" in text for text in (table.splits, table.heldout)):
+        pieces.imports |= {"from types import SimpleNamespace"}
+    pieces.imports |= table_imports(table, pieces)
+    brief = Brief(
+        name=name,
+        data=data,
+        made_by=f"Written by tuning-advisor {__version__}, plan {plan.hash[:12]}.",
+        direction=plan.direction,
+        subject=table,
+        spaces=tuple(_space_code(c, stages) for c in candidates),
+        stages=tuple(_stage_code(plan, s, family, space, stages) for s, family, space in stages),
+        race=race,
+        seed=plan.seed,
+        threads=plan.envelope.threads_per_worker,
+        workers=plan.envelope.workers,
+        seconds=plan.budget.seconds,
+        pilot_seconds=plan.budget.pilot_seconds,
+        end_seconds=plan.budget.confirm_seconds + plan.budget.refit_seconds,
+        trials=facts.answers.trials,
+        pieces=pieces,
+        differences=_differences(candidates, race),
+    )
+    return script_text(brief)
+
+
+def _differences(candidates: Sequence[Candidate], race: Sequence[Any]) -> tuple[str, ...]:
+    if race or len(candidates) == 1:
+        return ()
+    return ("The run plans again once it has measured the families; this searches the winner of the race with the first plan's strategy.",)
+
+
+def _candidates(plan: Plan, first: Plan, race: Sequence[tuple[str, Config]]) -> list[Candidate]:
+    """Every family that was or will be tried, in the order of the race; as the plan in force has it where it has it."""
+    current = {c.family: c for c in plan.shortlist}
+    known = {**{c.family: c for c in first.shortlist}, **current}
+    names = dict.fromkeys([family for family, _ in race] or [c.family for c in first.shortlist])
+    names.setdefault(plan.family)
+    return [known[name] for name in names if name in known]
+
+
+# stages ---------------------------------------------------------------------------------------------------------------
+
+
+def _space_code(candidate: Candidate, stages: Sequence[tuple[Stage, str | None, SearchSpace | None]]) -> SpaceCode:
+    """The space of a family, with its coarse grid where one is searched."""
+    from advisor.engines.levels import branches, levels
+
+    space = candidate.space
+    grid = next((s for s, family, _ in stages if s.strategy is Strategy.GRID and family in (None, candidate.family)), None)
+    chosen = levels(space, grid.trials) if grid is not None else {}
+    marked = {n: list(p.choices) if isinstance(p, Choice) else None for n, p in space.items()}
+    has_random = any(s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO) for s, _, _ in stages)
+    return SpaceCode(
+        family=candidate.family,
+        space=space,
+        starts=candidate.starts,
+        levels=chosen,
+        grid=branches(space, chosen) if chosen else (),
+        branches=branches(space, marked) if has_random else (),
+    )
+
+
+def _stage_code(
+    plan: Plan,
+    stage: Stage,
+    family: str | None,
+    space: SearchSpace | None,
+    stages: Sequence[tuple[Stage, str | None, SearchSpace | None]],
+) -> StageCode:
+    wanted: dict[str, Any] = {}
+    if stage.strategy in OPTUNA:
+        from advisor.engines.optuna_study import explicit_settings
+
+        sampler, pruner, given, full = explicit_settings(
+            stage.strategy.value,  # type: ignore[arg-type]
+            plan.sampler,
+            pruner=plan.pruner,
+            space=space or plan.space,
+            constant_liar=plan.envelope.workers > 1,
+        )
+        wanted = {"sampler": sampler, "pruner": pruner, "pruner_settings": given, "full_length_first": full}
+    from advisor.session.searching import ENDLESS_TRIALS
+
+    n_iter = plan.budget.trials_cap or ENDLESS_TRIALS
+    trials = stage.trials if stage.name == "fine" or (len(stages) > 1 and stage.strategy not in (Strategy.GRID,)) else None
+    return StageCode(name=stage.name, strategy=stage.strategy, family=family, space=space, trials=trials, n_iter=n_iter, **wanted)
+
+
+# the table ------------------------------------------------------------------------------------------------------------
+
+_SCORES = {
+    "log_loss": "log_loss(y, p, sample_weight=weight, labels=np.arange(len(LABELS)))",
+    "brier": "brier_score_loss(y, p, sample_weight=weight, labels=np.arange(len(LABELS)))",
+    "roc_auc": 'roc_auc_score(y, p, multi_class="ovr", labels=np.arange(len(LABELS)), sample_weight=weight)',
+    "average_precision": "average_precision_score(y, p[:, 1], sample_weight=weight)",
+    "accuracy": "accuracy_score(y, p, sample_weight=weight)",
+    "balanced_accuracy": "balanced_accuracy_score(y, p, sample_weight=weight)",
+    "f1": 'f1_score(y, p, average="macro", sample_weight=weight, zero_division=0)',
+    "rmse": "root_mean_squared_error(y, p, sample_weight=weight)",
+    "mae": "mean_absolute_error(y, p, sample_weight=weight)",
+    "rmsle": "root_mean_squared_log_error(y, np.maximum(p, 0), sample_weight=weight)",
+    "r2": "r2_score(y, p, sample_weight=weight)",
+}
+"""Metric to an expression. Source: `objectives.scoring`."""
+_BINARY_SCORES = {
+    "brier": "brier_score_loss(y, p[:, 1], sample_weight=weight, pos_label=1, labels=[0, 1])",
+    "roc_auc": "roc_auc_score(y, p[:, 1], sample_weight=weight)",
+}
+
+
+def _table(plan: Plan, facts: Facts, candidates: Sequence[Candidate], data: str, roots: list[tuple[str, str]]) -> TableCode:
+    """Reading, typing, splitting, scoring and the families as code; `roots` takes what has to be copied for it."""
+    task = plan.table_task
+    by_name = {c.name: c for c in facts.data.columns}
+    unused = (ColumnKind.CONSTANT, ColumnKind.IDENTIFIER)
+    columns = [by_name[n] for n in plan.features if by_name[n].kind not in unused]
+    metric = metric_named(plan.metric, task)
+    score = (_BINARY_SCORES if task is Task.BINARY else {}).get(metric.name, _SCORES[metric.name])
+    heldout, splits = _splitting(plan, facts, roots)
+    if "_tidied" in (reading := _reading(data)):
+        roots.append(("advisor.profiling.reading", "_tidied"))
+    roots += (
+        [(COLUMNS, "numbers_of")] if task is Task.REGRESSION else [(COLUMNS, "_as_strings"), ("advisor.profiling.spellings", "is_missing")]
+    )
+    groups = _groups(columns, roots)
+    return TableCode(
+        reading=reading,
+        features=tuple(c.name for c in columns),
+        columns=groups,
+        spellings={c.name: c.null_spellings for c in columns if c.null_spellings},
+        target=plan.target,
+        is_classification=task.is_classification,
+        is_binary=task is Task.BINARY,
+        prediction=metric.needs,
+        metric=metric.title,
+        score=score,
+        heldout=heldout,
+        splits=splits,
+        order=plan.validation.time,
+        group=plan.validation.group,
+        weights=plan.weights,
+        models=tuple(_model(plan, facts, c, columns, roots, {names: group for group, (names, _) in groups.items()}) for c in candidates),
+    )
+
+
+def table_imports(table: TableCode, pieces: Excerpt) -> set[str]:
+    """Import statements for every name of scikit-learn and NumPy that the code of `table` uses."""
+    import ast
+
+    text = [table.heldout, table.score, *(expression for _, expression in table.columns.values())]
+    text += [e for m in table.models for e in (m.preprocessing, m.model, m.refit)]
+    names = {n.id for code in text for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)}
+    names |= {
+        n.id
+        for n in ast.walk(ast.parse("def f():\n" + "\n".join("    " + line for line in table.splits.split("\n"))))
+        if isinstance(n, ast.Name)
+    }
+    return {
+        f"from {module} import {name}"
+        for name in names - {"np", "pl"}
+        if name not in pieces.definitions and (module := _home(name)) is not None
+    }
+
+
+@cache
+def _home(name: str) -> str | None:
+    """The public module of scikit-learn that has `name`; None when none has."""
+    from importlib import import_module
+
+    for module in _SKLEARN:
+        if hasattr(import_module(f"sklearn.{module}"), name):
+            return f"sklearn.{module}"
+    return None
+
+
+_SKLEARN = (
+    "compose", "pipeline", "preprocessing", "impute", "model_selection", "metrics", "linear_model", "ensemble", "svm", "neighbors",
+    "calibration", "decomposition", "tree", "naive_bayes", "neural_network",
+)  # fmt: skip
+
+
+def _reading(data: str) -> str:
+    """Statements that read the table as the run did."""
+    if data.startswith("sklearn:"):
+        return _reading_shipped(data.removeprefix("sklearn:"))
+    if "://" in data:
+        raise InputError(
+            "a script cannot read a database", where=data.partition("://")[0], cure="Export the run: it kept the answer beside it."
+        )
+    from advisor.profiling.reading import file_kind, regular_file
+
+    path = regular_file(Path(data))
+    match file_kind(path):
+        case "parquet":
+            return "return _tidied(pl.read_parquet(DATA, glob=False))"
+        case "arrow":
+            return "return _tidied(pl.read_ipc(DATA))"
+        case "npz":
+            return (
+                "with np.load(DATA, allow_pickle=False) as arrays:\n"
+                '    features, target = arrays["X"], arrays["y"].reshape(-1)\n'
+                "features = features.reshape(len(features), -1)\n"
+                'named = {f"x{i}": np.ascontiguousarray(features[:, i]) for i in range(features.shape[1])}\n'
+                'return pl.DataFrame({**named, "y": target})'
+            )
+        case "lines":
+            return "return _tidied(pl.read_ndjson(DATA, infer_schema_length=None))"
+        case _:
+            return _reading_delimited(path)
+
+
+def _reading_shipped(name: str) -> str:
+    if name == "linnerud":
+        frame = 'pl.DataFrame({n: found.data[:, i] for i, n in enumerate(found.feature_names)} | {"target": found.target[:, 0]})'
+        return f"from sklearn.datasets import load_linnerud\n\nfound = load_linnerud()\nreturn {frame}"
+    loader = f"load_{name}"
+    target = "[str(found.target_names[i]) for i in found.target]" if name != "diabetes" else "found.target"
+    return (
+        f"from sklearn.datasets import {loader}\n\n"
+        f"found = {loader}()\n"
+        "columns = {str(name): found.data[:, i] for i, name in enumerate(found.feature_names)}\n"
+        f'return pl.DataFrame({{**columns, "target": {target}}})'
+    )
+
+
+def _reading_delimited(path: Path) -> str:
+    import io
+
+    import polars as pl
+
+    from advisor.profiling import delimited
+    from advisor.profiling.compressed import ENDINGS, content
+
+    whole = path.stat().st_size <= HEAD_BYTES or path.suffix.lower() in ENDINGS
+    if whole:
+        begun = content(path, path.name)
+    else:
+        with path.open("rb") as file:
+            begun = delimited.whole_lines(file.read(HEAD_BYTES))
+    text, encoding = delimited.as_utf8(begun, path.name)
+    layout, rewritten = delimited.sniff(text, path.name, encoding=encoding)
+    if layout.is_in_blanks or encoding not in ("utf-8", "windows-1252"):
+        lines = 'text = io.BytesIO(b"\\n".join(b"\\t".join(line.split()) for line in text.split(b"\\n")))' if layout.is_in_blanks else ""
+        opened = f'text = open(DATA, encoding="{encoding}").read().encode()'
+        source = f"{opened}\n{lines or 'text = io.BytesIO(text)'}\n"
+        where = "text"
+    else:
+        source, where = "", "DATA"
+    options = [f"separator={literal(layout.separator)}", "infer_schema=False"]
+    given: dict[str, Any] = {
+        "separator": layout.separator,
+        "skip_lines": layout.skipped_lines,
+        "quote_char": '"' if layout.is_quoted else None,
+    }
+    header = pl.read_csv(io.BytesIO(rewritten), n_rows=0, infer_schema=False, **given).columns if layout.has_header else []
+    skipped = layout.skipped_lines
+    if header != list(layout.names):
+        skipped += layout.has_header
+        options += ["has_header=False", f"new_columns={literal(list(layout.names))}"]
+    if skipped:
+        options.append(f"skip_lines={skipped}")
+    if not layout.is_quoted:
+        options.append("quote_char=None")
+    if encoding == "windows-1252":
+        options.append('encoding="windows-1252"')
+    commas = ""
+    if layout.separator != ",":
+        commas = (
+            "\nfor name in table.columns:  # 3,14 is 3.14 where a whole column is written so\n"
+            "    cells = table[name].drop_nulls()\n"
+            '    if len(cells) and cells.str.contains(r"^[+-]?\\d+(,\\d+)?$").all() and cells.str.contains(",", literal=True).any():\n'
+            '        table = table.with_columns(pl.col(name).str.replace(",", ".", literal=True))'
+        )
+    return (
+        f"{source}table = _tidied(pl.read_csv({where}, {', '.join(options)}))\n"
+        f"table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # lines with separators only{commas}\n"
+        "return table"
+    )
+
+
+def _groups(columns: Sequence[Column], roots: list[tuple[str, str]]) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Columns that are read in one way: a name for the group, its columns, and the expression that types one of them."""
+    names = {ColumnKind.CATEGORY: "CATEGORIES", ColumnKind.HIGH_CARDINALITY: "MANY_CATEGORIES", ColumnKind.TEXT: "TEXTS"}
+    names |= {ColumnKind.DATE: "DATES"}
+    found: dict[tuple[str, str], list[str]] = {}
+    for c in columns:
+        found.setdefault((names.get(c.kind, "YES_OR_NO" if c.kind is ColumnKind.BOOLEAN else "NUMBERS"), _typed(c, roots)), []).append(
+            c.name
+        )
+    used: Counter[str] = Counter()
+    out = {}
+    for (name, expression), members in found.items():
+        used[name] += 1
+        out[name if used[name] == 1 else f"{name}_{used[name]}"] = (tuple(members), expression)
+    return out
+
+
+def _typed(column: Column, roots: list[tuple[str, str]]) -> str:
+    """An expression of ``table`` and ``name`` that gives the column typed by its kind."""
+    match column.kind:
+        case ColumnKind.NUMERIC | ColumnKind.INTEGER_CODED:
+            roots.append((COLUMNS, "numbers_of"))
+            return "numbers_of(table[name], SPELLINGS.get(name, ())).clip(-1e37, 1e37)"
+        case ColumnKind.BOOLEAN:
+            roots += [(COLUMNS, "_stripped"), ("advisor.profiling.spellings", "as_booleans")]
+            return (
+                "as_booleans(_stripped(table[name], SPELLINGS.get(name, ()))) if table[name].dtype == pl.String "
+                "else table[name].cast(pl.Float64, strict=False)"
+            )
+        case ColumnKind.DATE:
+            roots += [(COLUMNS, "_stripped"), ("advisor.profiling.spellings", "as_dates")]
+            if not column.date_format:
+                return 'table[name].cast(pl.Datetime("us")).dt.replace_time_zone(None)'
+            return f"as_dates(_stripped(table[name].cast(pl.String), SPELLINGS.get(name, ())), {literal(column.date_format)})"
+        case _:
+            roots += [(COLUMNS, "_stripped"), (COLUMNS, "_as_strings")]
+            return "_stripped(_as_strings(table[name]), SPELLINGS.get(name, ()))"
+
+
+def _splitting(plan: Plan, facts: Facts, roots: list[tuple[str, str]]) -> tuple[str, str]:
+    """Held-out rows as an expression, and the splits as statements: scikit-learn's splitters where they do, else our own copied."""
+    v, task = plan.validation, plan.table_task
+    left = facts.data.rarest_class_rows * (1 - v.heldout_ratio) - 1
+    is_plain = v.group is None and v.time is None and (not task.is_classification or left >= max(v.folds, 3))
+    if is_plain and v.scheme in ("stratified", "kfold"):
+        if v.heldout_ratio <= 0:
+            heldout = "(np.arange(len(Y)), np.arange(0))"
+        elif task.is_classification:
+            size = f"round(len(Y) * {v.heldout_ratio!r})"
+            heldout = f"next(StratifiedShuffleSplit(1, test_size={size}, random_state={v.seed}).split(Y, Y))"
+        else:
+            heldout = f"next(ShuffleSplit(1, test_size={v.heldout_ratio!r}, random_state={v.seed}).split(Y))"
+        kind = "StratifiedKFold" if v.scheme == "stratified" else "KFold"
+        seed = f"{v.seed} + (7919 if is_fresh else 0)"
+        repeat = f"{seed} + repeat" if v.repeats > 1 else seed
+        rows = "rows = Y[DEVELOPMENT]"
+        one = f"{kind}({v.folds}, shuffle=True, random_state={repeat}).split(rows, rows)"
+        pair = "(DEVELOPMENT[train], DEVELOPMENT[test])"
+        loop = f" for repeat in range({v.repeats})" if v.repeats > 1 else ""
+        return heldout, f"{rows}\nreturn [{pair}{loop} for train, test in {one}]"
+    roots += [(SPLITTING, "hold_out"), (SPLITTING, "splits")]
+    fields = {n: getattr(v, n) for n in ("scheme", "folds", "repeats", "holdout_ratio", "heldout_ratio", "group", "time", "seed")}
+    values = ", ".join(f"{n}={literal(value)}" for n, value in fields.items())
+    validation = f"SimpleNamespace({values})"
+    task_code = f"SimpleNamespace(is_classification={task.is_classification})"
+    return (
+        f"hold_out({validation}, Y, task={task_code}, groups=GROUPS, times=TIMES)",
+        f"part = DEVELOPMENT\ninner = splits({validation}, Y[part], groups=None if GROUPS is None else GROUPS[part], "
+        "times=None if TIMES is None else TIMES[part], is_fresh=is_fresh)\nreturn [(part[train], part[test]) for train, test in inner]",
+    )
+
+
+# models ---------------------------------------------------------------------------------------------------------------
+
+
+def _model(
+    plan: Plan,
+    facts: Facts,
+    candidate: Candidate,
+    columns: Sequence[Column],
+    roots: list[tuple[str, str]],
+    groups: Mapping[tuple[str, ...], str],
+) -> ModelCode:
+    """A family as code: its pipeline is built for the default configuration, and what was built is written down."""
+    from advisor.objectives.pipelines import build, estimator_class
+
+    family = rulebook().families[candidate.family].model_copy(update={"fixed": candidate.fixed})
+    task = plan.table_task
+    default = candidate.starts[0] if candidate.starts else candidate.space.default()
+    writer = _Writer(plan.seed, roots, dict(default), _arguments(estimator_class(family, task)), groups)
+
+    def built(overrides: Mapping[str, Any]) -> Any:
+        return build(
+            family,
+            columns,
+            task,
+            default,
+            seed=plan.seed,
+            threads=plan.envelope.threads_per_worker,
+            classes=facts.data.classes,
+            needs=metric_named(plan.metric, task).needs,
+            overrides=overrides,
+            device=plan.envelope.device,
+        )
+
+    search, final = built({}), built(family.refit)
+    return ModelCode(
+        family=candidate.family,
+        preprocessing=writer.columns(search.steps[0][1]),
+        model=writer.estimator(search.steps[-1][1], family, {}),
+        refit=writer.estimator(final.steps[-1][1], family, family.refit),
+        supports_weights=family.supports_weights,
+        trains_in_steps=family.trains_in_steps,
+    )
+
+
+def _arguments(kind: type[Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(kind).parameters)
+
+
+@dataclass
+class _Writer:
+    """Writes built estimators as code, and notes which of our own classes must be copied."""
+
+    seed: int
+    roots: list[tuple[str, str]]
+    config: Config
+    arguments: frozenset[str]
+    groups: Mapping[tuple[str, ...], str]
+    """Columns to the name under which the script lists them."""
+
+    def columns(self, built: Any) -> str:
+        """A column transformer, one line a step."""
+        steps = "".join(f"        ({literal(n)}, {self.code(t)}, {self._listed(c)}),\n" for n, t, c in built.transformers)
+        return f"ColumnTransformer(\n    [\n{steps}    ],\n    sparse_threshold=0.0,\n    verbose_feature_names_out=False,\n)"
+
+    def _listed(self, columns: Any) -> str:
+        return self.groups.get(tuple(columns), literal(columns)) if isinstance(columns, list) else literal(columns)
+
+    def estimator(self, built: Any, family: Family, overrides: Mapping[str, Any]) -> str:
+        """The estimator, its searched arguments taken from ``config``."""
+        self._note(built)
+        match type(built).__name__:
+            case "StoppedEarly":
+                return f"StoppedEarly({self.estimator(built.estimator, family, overrides)})"
+            case "TransformedTargetRegressor":
+                return f"TransformedTargetRegressor({self.estimator(built.regressor, family, overrides)}, transformer=StandardScaler())"
+            case "CalibratedMargins":
+                inner = self.estimator(built.estimator, family, overrides)
+                return f"CalibratedMargins({inner}, ensemble=False, method={literal(built.method)})"
+            case "SmoothedVotes":
+                name = str(family.votes_argument)
+                votes = f"config[{literal(name)}]" if name in self.config and name not in overrides else literal(built.votes)
+                return f"SmoothedVotes({self.estimator(built.estimator, family, overrides)}, {votes})"
+            case _:
+                return self._searched(built, overrides)
+
+    def _searched(self, built: Any, overrides: Mapping[str, Any]) -> str:
+        fixed = {n: v for n, v in self._changed(built).items() if n not in self.config and n not in overrides}
+        given = [f"{n}={self._value(n, v)}" for n, v in fixed.items()]
+        names = [n for n in self.config if n in self.arguments]
+        if overrides:
+            return f"{type(built).__name__}({', '.join([*given, '**{**config, **' + literal(dict(overrides)) + '}'])})"
+        config = "config" if len(names) == len(self.config) else f"{{n: v for n, v in config.items() if n in {literal(tuple(names))}}}"
+        return f"{type(built).__name__}({', '.join([*given, '**' + config])})"
+
+    def code(self, built: Any) -> str:
+        """Any transformer as an expression."""
+        self._note(built)
+        name = type(built).__name__
+        if name == "Pipeline":
+            return f"make_pipeline({', '.join(self.code(step) for _, step in built.steps)})"
+        if not hasattr(built, "get_params"):
+            return repr(built)
+        return f"{name}({', '.join(f'{n}={self._value(n, v)}' for n, v in self._changed(built).items())})"
+
+    def _changed(self, built: Any) -> dict[str, Any]:
+        """Arguments that are not at the class's own default."""
+        defaults = inspect.signature(type(built)).parameters
+        values = built.get_params(deep=False)
+        return {n: v for n, v in values.items() if n in defaults and not _is_same(v, defaults[n].default)}
+
+    def _value(self, name: str, value: Any) -> str:
+        if name == "random_state" and value == self.seed:
+            return "SEED"
+        if hasattr(value, "get_params") or type(value).__module__.startswith("sklearn"):
+            return self.code(value)
+        if isinstance(value, float) and value != value:
+            return "np.nan"
+        return literal(value)
+
+    def _note(self, built: Any) -> None:
+        module = type(built).__module__
+        if module.split(".")[0] == "advisor":
+            self.roots.append((module, type(built).__name__))
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and (a == b or (a != a and b != b)))
+
+
+def _source_of(module: str) -> str:
+    """The source text of one of our modules, which is not imported for it."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise CannotRunError(f"the source of {module} is not there", cure="Install the advisor with its sources.")
+    return Path(spec.origin).read_text(encoding="utf-8")
