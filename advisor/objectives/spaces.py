@@ -222,6 +222,10 @@ def _from_optuna(name: str, distribution: Any, where: str) -> Float | Int | Choi
 
 def _from_scipy(name: str, frozen: Any, where: str) -> Float | Int | Choice:
     family = getattr(getattr(frozen, "dist", None), "name", type(frozen).__name__)
+    if type(frozen).__name__ == f"{getattr(frozen, 'name', '')}_gen":
+        raise InputError(
+            f"{name}: scipy's {frozen.name} stands without its settings", where=where, cure=f"Write {frozen.name}(...) with them."
+        )
     try:
         low, high = (float(bound) for bound in frozen.support())
     except (AttributeError, TypeError, ValueError):

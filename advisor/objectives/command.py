@@ -1,0 +1,494 @@
+"""A command line as the objective: a program in any language that prints a JSON line a step."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import string
+import subprocess
+import tempfile
+import time
+import uuid
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advisor.core.errors import AdvisorError, CannotRunError, InputError, nearest
+from advisor.core.objective import Fidelity
+from advisor.core.ports import Measurement
+from advisor.core.space import Config, SearchSpace
+
+GRACE_SECONDS = 5.0
+"""How long a command that is told to end (SIGTERM) may take before it is killed. [H]"""
+_LOOK_SECONDS = 0.2
+"""How often a silent command is looked at."""
+_DRAIN_SECONDS = 1.0
+"""How long the output of a command that has ended is read on, where a child of its holds the pipe."""
+_MOST_BYTES = 1 << 20
+"""Longest line that may be a measurement."""
+_TAIL_LINES = 8
+"""Last lines of the output that a failure shows."""
+_MOST_TAIL = 500
+"""Characters of such a line."""
+
+
+class CommandFailedError(AdvisorError):
+    """The command ended badly; `detail` holds its last lines."""
+
+    def __init__(self, what: str, *, detail: str, cure: str) -> None:
+        super().__init__(what, where="command", cure=cure)
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_failed, (self.what, self.detail, self.cure))
+
+
+def _failed(what: str, detail: str, cure: str) -> CommandFailedError:
+    return CommandFailedError(what, detail=detail, cure=cure)
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """One argument of the command: texts and names in turn, the first a text."""
+
+    parts: tuple[tuple[str, str | None], ...]
+    """Text, and the name of the placeholder after it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for _, name in self.parts if name is not None)
+
+    @property
+    def is_bare_option(self) -> bool:
+        return not self.names and self.parts[0][0].startswith("-") and "=" not in self.parts[0][0] if self.parts else False
+
+    @property
+    def is_bare_value(self) -> bool:
+        return len(self.names) == 1 and all(not text for text, _ in self.parts)
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        return "".join(text + (values[name] if name is not None else "") for text, name in self.parts)
+
+
+class CommandObjective:
+    """An objective that runs `command` once a trial: ``objective(config, checkpoint=None)`` yields what it prints.
+
+    `command` is split as a shell would (``python train.py --lr {lr}``), or is a sequence of arguments; no shell ever sees it, and
+    a value is one argument, or part of one, whatever characters it holds. Placeholders are the names of `parameters`, each at
+    least once, and
+
+    - ``{checkpoint}``: a path of the trial's own, not there at first. The command writes its state to it (to another name
+      first, then renamed) and, when it finds something there, goes on from it;
+    - ``{epoch}``, or whatever `fidelity` is called: how many steps a full trial has;
+    - ``{seed}``: the same number in all trials.
+
+    A literal brace is doubled. Numbers are written in full; True, False and None as ``true``, ``false`` and ``none``. Where a
+    conditional parameter is not part of a configuration its argument is left out, and the option before it (``--momentum
+    {momentum}``).
+
+    The command prints a line ``{"step": 3, "value": 0.41}`` after each step, flushed, steps counted from 1; a line with a value and
+    no step is the score of the trial. Other output is passed over; the last of it is shown when the command fails. Pruning
+    ends its process group: SIGTERM, then SIGKILL after `grace_seconds`. Checkpoints are kept below `folder`.
+
+    Raises: InputError when the template and the parameters do not fit; CannotRunError when there is no such program.
+    """
+
+    def __init__(
+        self,
+        command: str | Sequence[str],
+        parameters: SearchSpace | Iterable[str],
+        *,
+        fidelity: Fidelity | None = None,
+        seed: int = 0,
+        folder: str | Path | None = None,
+        working_folder: str | Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        names = tuple(name for name, _ in parameters.items()) if isinstance(parameters, SearchSpace) else tuple(parameters)
+        self.command = command if isinstance(command, str) else shlex.join(command)
+        self.seed, self.grace_seconds = seed, grace_seconds
+        self.working_folder = str(Path(working_folder if working_folder is not None else os.curdir).absolute())
+        self.environment = dict(environment or {})
+        self._words = tuple(_word(argument) for argument in _split(command))
+        self._fixed = {"seed": str(seed)}
+        if fidelity is not None:
+            self._fixed.setdefault(fidelity.name, str(fidelity.high))
+        self._fixed = {name: text for name, text in self._fixed.items() if name not in names}
+        used = {name for word in self._words for name in word.names}
+        self.is_resumable = "checkpoint" in used
+        """True when the command is given a path to keep its state in."""
+        self._check(names, used, fidelity)
+        self._folder = self._own_folder(folder) if self.is_resumable else None
+
+    def _check(self, names: tuple[str, ...], used: set[str], fidelity: Fidelity | None) -> None:
+        where = "--command"
+        if "checkpoint" in names:
+            raise InputError(
+                "a parameter is named 'checkpoint', which is the path of a trial's state", where=where, cure="Give it another name."
+            )
+        known = (*names, "checkpoint", *self._fixed)
+        for name in sorted(used):
+            if name not in known:
+                steps = " (it needs a fidelity)" if fidelity is None and name in ("epoch", "epochs", "step", "steps") else ""
+                raise InputError(
+                    f"the command has a placeholder {{{name}}} that means nothing{steps}", where=where, cure=nearest(name, known)
+                )
+        missing = [name for name in names if name not in used]
+        if missing:
+            listed = ", ".join(f"{{{name}}}" for name in missing)
+            cure = f"Add it, such as `--{missing[0].replace('_', '-')} {{{missing[0]}}}`, or take it out of the space."
+            raise InputError(f"the command does not say where {listed} goes, so tuning it would change nothing", where=where, cure=cure)
+        program = self._words[0]
+        if program.names:
+            raise InputError(f"the program itself is the placeholder {{{program.names[0]}}}", where=where, cure="Begin with a program.")
+        self._find(program.filled({}))
+
+    def _find(self, program: str) -> None:
+        if not Path(self.working_folder).is_dir():
+            raise InputError(f"there is no folder {self.working_folder}", where="working_folder", cure="Name an existing folder.")
+        path = str(Path(self.working_folder) / program) if os.sep in program else program
+        found = shutil.which(path, path={**os.environ, **self.environment}.get("PATH"))
+        if found is None:
+            raise CannotRunError(
+                f"there is no program {program!r}",
+                where="--command",
+                cure="Install it, or give its path; a script needs its interpreter first.",
+            )
+
+    def _own_folder(self, folder: str | Path | None) -> str:
+        if folder is not None:
+            path = Path(folder).absolute()
+            path.mkdir(parents=True, exist_ok=True)
+            return str(path)
+        made = tempfile.mkdtemp(prefix="advisor-command-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        return made
+
+    def __call__(self, config: Config, checkpoint: Any = None) -> Generator[Measurement, None, float | None]:
+        """Measurements as the command prints them. Closing ends the command.
+
+        `checkpoint` is a path that a measurement of this objective gave; the trial goes on from a copy of it.
+
+        Raises, when pulled: CommandFailedError when the command ends badly or prints no value; InputError when the checkpoint
+        is gone.
+        """
+        path = self._checkpoint_path(checkpoint)
+        try:
+            return (yield from self._steps(config, path))
+        finally:
+            if path is not None:
+                _remove(path)
+
+    def arguments(self, config: Config, checkpoint: str | Path | None = None) -> list[str]:
+        """The command of `config`, argument by argument."""
+        values = {**self._fixed, **{name: _text(value) for name, value in config.items()}}
+        if checkpoint is not None:
+            values["checkpoint"] = str(checkpoint)
+        kept: list[str] = []
+        previous: _Word | None = None
+        for word in self._words:
+            if all(name in values for name in word.names):
+                kept.append(word.filled(values))
+                previous = word
+            else:
+                if word.is_bare_value and previous is not None and previous.is_bare_option:
+                    kept.pop()
+                previous = None
+        return kept
+
+    def _steps(self, config: Config, path: Path | None) -> Generator[Measurement, None, float | None]:
+        keep = None if path is None or self._folder is None else _Keeper(path, Path(self._folder))
+        with _Process(self.arguments(config, path), self) as process:
+            if keep is not None:
+                keep.group = process.group
+            last: float | None = None
+            has_stepped = False
+            for line in process.lines():
+                said = _measurement(line)
+                if said is None:
+                    process.note(line)
+                elif "step" in said:
+                    has_stepped = True
+                    yield Measurement(step=said["step"], value=said["value"], checkpoint=keep)
+                else:
+                    last = said["value"]
+            process.check(has_value=has_stepped or last is not None)
+        if not has_stepped and last is not None:
+            yield Measurement(step=1, value=last, checkpoint=None)
+        return last
+
+    def _checkpoint_path(self, checkpoint: Any) -> Path | None:
+        if self._folder is None:
+            return None
+        Path(self._folder).mkdir(parents=True, exist_ok=True)
+        path = Path(self._folder) / f"trial-{uuid.uuid4().hex}"
+        if checkpoint is not None:
+            try:
+                _copy(Path(checkpoint), path)
+            except FileNotFoundError:
+                raise InputError(
+                    "the checkpoint it goes on from is gone", where=str(checkpoint), cure="Leave the work folder of the run alone."
+                ) from None
+        return path
+
+
+# -- the template --------------------------------------------------------------------------------------------------------
+
+
+def _split(command: str | Sequence[str]) -> list[str]:
+    if not isinstance(command, str):
+        words = [str(word) for word in command]
+    else:
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise InputError(f"the command cannot be split: {error}", where="--command", cure="Close every quotation mark.") from None
+    if not words:
+        raise InputError("the command is empty", where="--command", cure="Write it as `python train.py --lr {lr}`.")
+    return words
+
+
+def _word(argument: str) -> _Word:
+    cure = "Double the braces that are meant as such: {{ and }}."
+    try:
+        parts = tuple(string.Formatter().parse(argument))
+    except ValueError as error:
+        raise InputError(f"the braces of {argument!r} cannot be read: {error}", where="--command", cure=cure) from None
+    for _, name, spec, conversion in parts:
+        if name is None:
+            continue
+        if not name:
+            raise InputError(f"{argument!r} has a placeholder without a name", where="--command", cure="Name a parameter in it, as {lr}.")
+        if spec or conversion:
+            raise InputError(
+                f"{argument!r} wants a format of its own, and a value is passed in full",
+                where="--command",
+                cure=f"Write {{{name}}}, or: {cure}",
+            )
+    return _Word(tuple((text, name) for text, name, _, _ in parts))
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _measurement(line: str) -> dict[str, Any] | None:
+    """The JSON object of a line that holds a value; None for all other output."""
+    line = line.strip()
+    if not line.startswith("{"):
+        return None
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) and "value" in said else None
+
+
+# -- checkpoints ---------------------------------------------------------------------------------------------------------
+
+
+class _Keeper:
+    """Called for the checkpoint of a running trial: a copy of what the command has written, taken while the command stands still."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path, self.folder = path, folder
+        self.group: int | None = None
+
+    def __call__(self) -> str | None:
+        """The copy's path; None when nothing is written yet, so that whoever goes on begins at the start."""
+        kept = self.folder / f"kept-{uuid.uuid4().hex}"
+        _signal(self.group, signal.SIGSTOP)
+        try:
+            _copy(self.path, kept)
+        except FileNotFoundError:
+            return None
+        finally:
+            _signal(self.group, signal.SIGCONT)
+        return str(kept)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+# -- the process ---------------------------------------------------------------------------------------------------------
+
+
+class _Process:
+    """A command in a process group of its own; leaving the block ends the group."""
+
+    def __init__(self, arguments: Sequence[str], objective: CommandObjective) -> None:
+        self._grace_seconds = objective.grace_seconds
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._errors: deque[str] = deque(maxlen=_TAIL_LINES)
+        try:
+            self._popen: subprocess.Popen[bytes] = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=objective.working_folder,
+                env={**os.environ, **objective.environment},
+                process_group=0,
+            )
+        except (OSError, ValueError) as error:  # ValueError: a NUL character
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise CommandFailedError(
+                f"the command cannot be started: {said}", detail=shlex.join(arguments), cure="Try it by hand with these values."
+            ) from None
+        self.group = self._popen.pid
+        self._arguments = arguments
+        _LIVE.add(self._popen)
+
+    def __enter__(self) -> _Process:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        _end(self._popen, self._grace_seconds)
+        for pipe in (self._popen.stdout, self._popen.stderr):
+            if pipe is not None:
+                pipe.close()
+        _LIVE.discard(self._popen)
+
+    def lines(self) -> Generator[str, None, None]:
+        """What it prints, line by line, until it has ended; its standard error is read beside."""
+        assert self._popen.stdout is not None
+        assert self._popen.stderr is not None
+        with selectors.DefaultSelector() as ready:
+            buffers: dict[int, bytearray] = {self._popen.stdout.fileno(): bytearray(), self._popen.stderr.fileno(): bytearray()}
+            for pipe in buffers:
+                os.set_blocking(pipe, False)
+                ready.register(pipe, selectors.EVENT_READ)
+            ended: float | None = None
+            while ready.get_map():
+                found = ready.select(_LOOK_SECONDS)
+                for key, _ in found:
+                    for line in self._read(key.fd, buffers[key.fd], ready):
+                        if key.fd == self._popen.stdout.fileno():
+                            yield line
+                        else:
+                            self._errors.append(line[:_MOST_TAIL])
+                if _has_ended(self._popen):
+                    ended = time.monotonic() if ended is None else ended
+                    if not found or time.monotonic() - ended > _DRAIN_SECONDS:  # a child of its holds the pipe: not waited for
+                        return
+
+    def _read(self, pipe: int, buffer: bytearray, ready: selectors.BaseSelector) -> list[str]:
+        try:
+            chunk = os.read(pipe, 1 << 16)
+        except BlockingIOError:
+            return []
+        if chunk:
+            buffer += chunk
+        else:
+            ready.unregister(pipe)
+            if buffer:
+                buffer += b"\n"
+        *whole, rest = bytes(buffer).split(b"\n")
+        buffer[:] = rest if len(rest) <= _MOST_BYTES else b""
+        return [line.decode(errors="replace").rstrip("\r") for line in whole if line.strip()]
+
+    def note(self, line: str) -> None:
+        """Keeps a line that is no measurement, for the case of a failure."""
+        self._tail.append(line[:_MOST_TAIL])
+
+    def check(self, *, has_value: bool) -> None:
+        """Raises: CommandFailedError when the command did not end well, or without a value."""
+        if not _waited(self._popen, self._grace_seconds):
+            what = f"the command closed its output and did not end within {self._grace_seconds:g} s"
+            raise CommandFailedError(what, detail=self._detail(), cure="Let it end after its last line.")
+        code = _reap(self._popen)
+        if code != 0:
+            said = f"was killed by {_signal_name(-code)}" if code < 0 else f"left with exit code {code}"
+            last = next((line for line in reversed([*self._tail, *self._errors]) if line.strip()), "")
+            what = f"the command {said}" + (f": {last.strip()}" if last else "")
+            raise CommandFailedError(what, detail=self._detail(), cure="Run it by hand, as the detail shows it.")
+        if not has_value:
+            cure = 'Print a line such as {"step": 1, "value": 0.41} after each step, flushed, or {"value": 0.41} at the end.'
+            raise CommandFailedError("the command ended well and printed no value", detail=self._detail(), cure=cure)
+
+    def _detail(self) -> str:
+        return "\n".join([f"$ {shlex.join(self._arguments)}", *(self._errors or self._tail)])
+
+
+_LIVE: set[subprocess.Popen[bytes]] = set()
+"""Commands of this process that run."""
+
+
+def _end(popen: subprocess.Popen[bytes], grace_seconds: float) -> None:
+    """Ends the whole group: SIGTERM, SIGCONT for those that stand still, SIGKILL after the grace."""
+    if popen.returncode is not None:
+        return
+    _signal(popen.pid, signal.SIGTERM)
+    _signal(popen.pid, signal.SIGCONT)
+    _waited(popen, grace_seconds)
+    _reap(popen)
+
+
+def _reap(popen: subprocess.Popen[bytes]) -> int:
+    """The exit status of the command, after whatever is left of its group was killed.
+
+    In this order: until it is reaped its number cannot be another group's.
+    """
+    _signal(popen.pid, signal.SIGKILL)
+    return popen.wait()
+
+
+def _waited(popen: subprocess.Popen[bytes], seconds: float) -> bool:
+    """True when the command has ended within `seconds`; it is not reaped."""
+    give_up = time.monotonic() + seconds
+    pause = 0.001
+    while not _has_ended(popen):
+        if time.monotonic() >= give_up:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+    return True
+
+
+def _has_ended(popen: subprocess.Popen[bytes]) -> bool:
+    if popen.returncode is not None or not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return popen.poll() is not None
+    return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _signal(group: int | None, number: signal.Signals) -> None:
+    if group is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@atexit.register
+def _leave() -> None:
+    """A process that ends while a trial stands still takes the command along."""
+    for popen in list(_LIVE):
+        _signal(popen.pid, signal.SIGKILL)
