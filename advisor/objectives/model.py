@@ -15,6 +15,7 @@ import polars as pl
 
 from advisor.core.errors import InputError
 from advisor.core.facts import Column, Task
+from advisor.objectives.images import ImageKind, Images, kind_of, of_columns
 from advisor.objectives.pipelines import typed
 from advisor.objectives.scoring import expand
 
@@ -36,25 +37,44 @@ class ShippedModel:
     classes: tuple[Any, ...] = ()
     """Original labels in the order of their codes; empty for regression."""
 
-    def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
+    @property
+    def images(self) -> ImageKind | None:
+        """What it expects of images; None when it predicts rows of a table."""
+        return kind_of(self.pipeline.steps[0][1])
+
+    def predict(self, frame: pl.DataFrame | Images) -> pl.DataFrame:
         """One row a row of `frame`: ``prediction`` and, where the model gives them, one ``probability_<class>`` a class.
 
-        Other columns of `frame` are ignored; unseen categories and missing cells are predicted like any other.
+        Other columns of `frame` are ignored; unseen categories and missing cells are predicted like any other. A model of images
+        takes those, or the table with its pixel columns.
 
-        Raises: InputError when a column of the model is absent.
+        Raises: InputError when a column of the model is absent, or a model of images is given something else.
         """
-        X = typed(frame, self.columns)
+        X = self._features(frame)
         if not self.task.is_classification:
-            numbers = np.asarray(self.pipeline.predict(X), dtype=np.float64).reshape(-1) if X.height else np.empty(0)
+            numbers = np.asarray(self.pipeline.predict(X), dtype=np.float64).reshape(-1) if len(X) else np.empty(0)
             return pl.DataFrame({PREDICTION: numbers})
         labels = pl.Series(PREDICTION, list(self.classes))
-        codes = np.asarray(self.pipeline.predict(X), dtype=np.int64) if X.height else np.empty(0, dtype=np.int64)
+        codes = np.asarray(self.pipeline.predict(X), dtype=np.int64) if len(X) else np.empty(0, dtype=np.int64)
         out = [labels.gather(pl.Series(codes, dtype=pl.UInt32))]
         if hasattr(self.pipeline, "predict_proba"):
             k = len(self.classes)
-            p = expand(self.pipeline.predict_proba(X), self.pipeline.classes_, k) if X.height else np.empty((0, k))
+            p = expand(self.pipeline.predict_proba(X), self.pipeline.classes_, k) if len(X) else np.empty((0, k))
             out += [pl.Series(f"{PROBABILITY}{label}", p[:, i]) for i, label in enumerate(self.classes)]
         return pl.DataFrame(out)
+
+    def _features(self, frame: pl.DataFrame | Images) -> pl.DataFrame | Images:
+        kind = self.images
+        if isinstance(frame, Images):
+            if kind is None:
+                raise InputError("the model predicts rows of a table, not images", where="data", cure="Name a table with its columns.")
+            return frame
+        if kind is None:
+            return typed(frame, self.columns)
+        if not kind.columns:
+            raise InputError("the model predicts images, not rows of a table", where="data", cure="Name a folder or an array of images.")
+        shape = (kind.height, kind.width, kind.channels)
+        return Images(of_columns(frame, kind.columns, shape, is_whole=kind.is_whole))
 
     def save(self, path: str | Path) -> str:
         """The SHA-256 of the file, after it was written whole and renamed into place."""

@@ -36,6 +36,7 @@ from advisor.core.errors import CannotRunError, InputError, nearest
 from advisor.core.facts import Column, ColumnKind, Task
 from advisor.core.family import Family
 from advisor.core.space import Config
+from advisor.objectives.images import IMAGE, preprocess_images
 
 Needs = Literal["probability", "label", "number"]
 Numbers = npt.NDArray[np.float64]
@@ -305,9 +306,17 @@ def build(
     Raises: CannotRunError when the family cannot do the task, its library is absent or no column can be used;
     InputError when the configuration names an argument that the estimator does not have.
     """
+    if takes_images(columns):
+        model = _estimator(family, task, config, seed, threads, 0, needs, overrides or {}, device, on_images=True)
+        return Pipeline([("columns", preprocess_images(family)), ("model", model)])
     preprocessing, category_columns = preprocess(family, columns, task, config, seed=seed, classes=classes)
     model = _estimator(family, task, config, seed, threads, category_columns, needs, overrides or {}, device)
     return Pipeline([("columns", preprocessing), ("model", model)])
+
+
+def takes_images(columns: Sequence[Column]) -> bool:
+    """True when the one feature is an image."""
+    return [c.kind for c in columns] == [IMAGE.kind]
 
 
 def preprocess(
@@ -397,8 +406,8 @@ def _target_encoder(task: Task, seed: int) -> TargetEncoder:
     return TargetEncoder(target_type=kind, cv=folds(5, shuffle=True, random_state=seed))
 
 
-def estimator_class(family: Family, task: Task) -> type[Any]:
-    """The class that the family names for `task`.
+def estimator_class(family: Family, task: Task, *, on_images: bool = False) -> type[Any]:
+    """The class that the family names for `task`, or for images where it has one of its own.
 
     Raises: CannotRunError when there is none, or its library is absent.
     """
@@ -407,7 +416,7 @@ def estimator_class(family: Family, task: Task) -> type[Any]:
         raise CannotRunError(
             f"{family.name} does not do {task}", where="--model", cure="Choose another family: `advisor rules list` shows all."
         )
-    module, _, name = path.partition(":")
+    module, _, name = (family.on_images or path if on_images else path).partition(":")
     try:
         return getattr(import_module(module), name)  # type: ignore[no-any-return]
     except ModuleNotFoundError as error:
@@ -428,8 +437,10 @@ def _estimator(
     needs: Needs,
     overrides: Mapping[str, Any],
     device: str,
+    *,
+    on_images: bool = False,
 ) -> Any:
-    kind = estimator_class(family, task)
+    kind = estimator_class(family, task, on_images=on_images)
     signature = inspect.signature(kind).parameters
     arguments = {**family.fixed, **config, **overrides}
     if SCALER not in signature:
@@ -444,7 +455,7 @@ def _estimator(
         arguments.setdefault(family.threads_argument, threads)
     if "categorical_features" in signature and (family.preprocessing.category == "native" or hasattr(kind, "embeds_categories")):
         arguments["categorical_features"] = list(range(category_columns)) or None
-    if hasattr(kind, "embeds_categories"):
+    if hasattr(kind, "takes_task"):
         arguments |= {"task": task.value, "threads": threads, "device": device}
     model = kind(**arguments)
     if task is Task.MULTICLASS and _stops_early(model):

@@ -28,6 +28,7 @@ from advisor.core.metrics import Metric
 from advisor.core.metrics import metric as metric_named
 from advisor.core.ports import Measurement
 from advisor.core.space import Config
+from advisor.objectives.images import Images, read_rows
 from advisor.objectives.model import ShippedModel
 from advisor.objectives.pipelines import SCALER, build
 from advisor.objectives.scoring import scorer
@@ -41,16 +42,18 @@ CACHE_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class Table:
-    """A prepared table in memory: features, target codes or numbers, and weights where there are any."""
+    """A prepared table in memory, or prepared images in a file: features, target codes or numbers, and weights where there are any."""
 
-    frame: pl.DataFrame
+    frame: pl.DataFrame | Images
     y: npt.NDArray[Any]
     weight: npt.NDArray[np.float64] | None
 
 
 @lru_cache(maxsize=4)
 def read_prepared(path: Path) -> Table:
-    """The prepared table of an uncompressed Arrow file, read once a process."""
+    """The prepared table of an uncompressed Arrow file, or the prepared images of a ``.npy``, read once a process."""
+    if path.suffix == ".npy":
+        return Table(*read_rows(path))
     frame = pl.read_ipc(path)
     weight = frame[WEIGHT].to_numpy() if WEIGHT in frame.columns else None
     return Table(frame.drop(TARGET, WEIGHT, strict=False), frame[TARGET].to_numpy(), weight)
@@ -92,8 +95,8 @@ class _Fold:
     """The two parts of one split after a preprocessing was fitted on the first."""
 
     preprocessing: Any
-    train: npt.NDArray[Any]
-    test: npt.NDArray[Any]
+    train: npt.NDArray[Any] | Images
+    test: npt.NDArray[Any] | Images
 
     @property
     def size(self) -> int:
@@ -219,7 +222,8 @@ class TableObjective:
     def _preprocessed(
         self, pipeline: Pipeline, config: Config, data: Table, train: npt.NDArray[np.intp], test: npt.NDArray[np.intp], step: int
     ) -> _Fold:
-        signature = (self.family.preprocessing, config.get(SCALER), config.get("max_bins", self.family.fixed.get("max_bins")), self.seed)
+        bins = config.get("max_bins", self.family.fixed.get("max_bins"))
+        signature = (self.family.preprocessing, self.family.on_images, config.get(SCALER), bins, self.seed)
         kind = (self.table, self.splits, self.columns, len(self.classes), self.rows, self.rows_seed, *signature)
         if (kind, step) not in _folds:
             preprocessing = pipeline.steps[0][1]
@@ -240,8 +244,10 @@ class TableObjective:
         return ShippedModel(self._last, self.columns, self.target, self.task, self.metric.name, self.classes).save(path)
 
 
-def _guarded(X: Any) -> npt.NDArray[Any]:
-    """`X` as an array that no estimator can change, since other trials read it too."""
+def _guarded(X: Any) -> npt.NDArray[Any] | Images:
+    """`X` as an array that no estimator can change, since other trials read it too; images are a view that none writes to."""
+    if isinstance(X, Images):
+        return X
     array = np.ascontiguousarray(X) if not isinstance(X, np.ndarray) else X
     array.flags.writeable = False
     return array

@@ -94,6 +94,8 @@ def typed(raw: pl.Series, column: Column) -> pl.Series:
             return whole if whole.null_count() == kept.null_count() else kept
         case ColumnKind.CATEGORY | ColumnKind.HIGH_CARDINALITY | ColumnKind.TEXT | ColumnKind.CONSTANT:
             return _stripped(_as_strings(raw), column.null_spellings)
+        case ColumnKind.IMAGE:
+            raise InputError("images are no column of a table", where=printable(column.name), cure="Name a folder or an array of images.")
 
 
 def numbers_of(raw: pl.Series, spellings: tuple[str, ...] = ()) -> pl.Series:

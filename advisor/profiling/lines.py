@@ -131,12 +131,12 @@ def of_arrays(features: Any, target: Any, *, shown: str) -> pl.DataFrame:
             matrix = matrix.reshape(len(matrix), -1)
         if matrix.ndim != 2 or matrix.shape[1] > MOST_FEATURES:
             raise InputError(f"{shown}: X has the shape {matrix.shape}", cure="Give X as (rows, features).")
-        frame = pl.DataFrame([_array_column(f"x{i}", matrix[:, i]) for i in range(matrix.shape[1])])
+        frame = pl.DataFrame([array_column(f"x{i}", matrix[:, i]) for i in range(matrix.shape[1])])
     if frame.height != len(labels):
         raise InputError(f"{shown}: X has {frame.height} rows and y has {len(labels)}", cure="Give one target a row.")
     if name in frame.columns:
         name = "y" if "y" not in frame.columns else "target"
-    return frame.with_columns(_array_column(name, labels))
+    return frame.with_columns(array_column(name, labels))
 
 
 def of_pandas(frame: Any) -> pl.DataFrame:
@@ -145,7 +145,7 @@ def of_pandas(frame: Any) -> pl.DataFrame:
     repeated = [n for n in names if names.count(n) > 1]
     if repeated:
         raise InputError(f"Column {printable(repeated[0])!r} appears twice", where="the frame", cure="Give every column its own name.")
-    return pl.DataFrame([_array_column(n, np.asarray(frame.iloc[:, i])) for i, n in enumerate(names)])
+    return pl.DataFrame([array_column(n, np.asarray(frame.iloc[:, i])) for i, n in enumerate(names)])
 
 
 def _flat(target: Any, shown: str) -> Any:
@@ -156,7 +156,8 @@ def _flat(target: Any, shown: str) -> Any:
     return target
 
 
-def _array_column(name: str, values: Any) -> pl.Series:
+def array_column(name: str, values: Any) -> pl.Series:
+    """An array of one dimension as a column of the plain types."""
     if values.dtype.kind == "O":
         return _column(name, [None if v is None or v != v else v.item() if isinstance(v, np.generic) else v for v in values.tolist()])
     if values.dtype.kind == "S":

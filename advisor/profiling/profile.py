@@ -14,6 +14,7 @@ from advisor.core.errors import InputError, nearest
 from advisor.core.facts import Column, ColumnKind, Dataset, Suspicion, Task, Unknown
 from advisor.profiling.association import SAMPLED_ROWS, aim_at
 from advisor.profiling.columns import cast, describe, numbers_of, target_values
+from advisor.profiling.images import is_images, profile_images
 from advisor.profiling.leaks import suspected_leaks
 from advisor.profiling.names import is_named_target
 from advisor.profiling.printing import listed, printable
@@ -65,13 +66,15 @@ def profile_table(
     drop: Sequence[str] = (),
     weights: str | None = None,
 ) -> Dataset:
-    """Every fact about the table that `source` names; `source` and `query` as in `read_table`.
+    """Every fact about the table or the images that `source` names; `source` and `query` as in `read_table`, images as in `open_images`.
 
     What is named by the user is taken (confidence 1); what is not is guessed, with candidates. A delimited file above 64 MiB is
     described from a spread sample and one streaming pass, which gives its rows, missing shares and ranges exactly.
 
     Raises: InputError when the table cannot be read, a named column does not exist (with the nearest name), or the task cannot be.
     """
+    if query is None and is_images(source):
+        return profile_images(source, target=target, task=task, group=group, time=time, drop=drop, weights=weights)
     wishes = _Wishes(target=target, task=task, group=group, time=time, drop=tuple(drop), weights=weights)
     scan: Scan | None = None
     if isinstance(source, str | Path) and is_large(source):
@@ -205,6 +208,7 @@ def _assembled(found: _Findings) -> Dataset:
     group_values: int | Unknown = frame[wishes.group].drop_nulls().n_unique() if wishes.group else 0
     if wishes.group and scan:
         group_values = next((c.distinct for c in found.columns if c.name == wishes.group), group_values)
+    side = image_side(frame, [c for c in others if c.name not in {wishes.group, wishes.time, wishes.weights, *wishes.drop}])
     suspected = tuple(g for g in found.groups if g.column not in {target, wishes.time})
     dataset = Dataset(
         source=found.table.shown,
@@ -235,7 +239,11 @@ def _assembled(found: _Findings) -> Dataset:
         groups=group_values,
         is_sorted_by_time=in_order,
         is_sorted_by_target=found.labels is not None and is_in_order(found.labels),
-        image_side=image_side(frame, [c for c in others if c.name not in {wishes.group, wishes.time, wishes.weights, *wishes.drop}]),
+        image_side=side,
+        image_height=side,
+        image_width=side,
+        image_channels=int(side > 0),
+        image_source="columns" if side else "none",
     )
     is_numeric_class = (
         found.task is Task.MULTICLASS and found.labels is not None and numbers_of(found.labels).null_count() == found.labels.null_count()

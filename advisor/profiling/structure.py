@@ -169,12 +169,17 @@ def is_in_order(values: pl.Series) -> bool:
     return min(int((moving < 0).sum()), int((moving > 0).sum())) <= 0.01 * len(moving)
 
 
+def pixel_columns(columns: Sequence[Column]) -> list[str]:
+    """The columns that could be pixels: numbers, and those that never vary, as the corners of pictures do."""
+    return [c.name for c in columns if c.kind in NUMBER_KINDS or (c.kind is ColumnKind.CONSTANT and c.missing_ratio == 0)]
+
+
 def image_side(frame: pl.DataFrame, columns: Sequence[Column]) -> int:
     """Side of the square picture that the columns seem to hold, 0 when they do not.
 
     A square number of whole, non-negative columns of one range, whose neighbours resemble each other more than strangers do.
     """
-    names = [c.name for c in columns if c.kind in NUMBER_KINDS or (c.kind is ColumnKind.CONSTANT and c.missing_ratio == 0)]
+    names = pixel_columns(columns)
     side = isqrt(len(names))
     if side < 5 or side * side != len(names) or len(names) < 0.9 * len(columns):
         return 0

@@ -16,6 +16,9 @@ from advisor.session.following import follow, status_of
 if TYPE_CHECKING:
     import polars
 
+    from advisor.objectives.images import ImageKind
+    from advisor.objectives.model import ShippedModel
+
 
 def outcome(run_dir: str | Path) -> Outcome:
     """What the journal of the run says of its result, finished or not.
@@ -103,7 +106,9 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
 
 
 def predict(run_dir: str | Path, source: Any, *, query: str | None = None) -> polars.DataFrame:
-    """Predictions of the run's model for the rows of `source`, as a frame of ``(rows, 1 + classes)``.
+    """Predictions of the run's model for the rows or the images of `source`, as a frame of ``(rows, 1 + classes)``.
+
+    Where `source` is a folder of images, a first column names their files.
 
     The model file is read only when its hash is the one that the journal holds.
 
@@ -124,4 +129,21 @@ def predict(run_dir: str | Path, source: Any, *, query: str | None = None) -> po
             cure="Do not open it; run `advisor resume` to write it again.",
         )
     model = load(folder.best / "model.joblib", sha256=str(manifest["sha256"]))
+    if model.images is not None:
+        return _predict_images(model, model.images, source, query)
     return model.predict(cast(read_table(source, query=query), model.columns))
+
+
+def _predict_images(model: ShippedModel, kind: ImageKind, source: Any, query: str | None) -> polars.DataFrame:
+    """Predictions of a model of images; the first column names the file where they are files."""
+    import polars as pl
+
+    from advisor.objectives.images import Images
+    from advisor.profiling.images import is_images, read_images
+    from advisor.profiling.reading import read_table
+
+    if query is not None or not is_images(source):
+        return model.predict(read_table(source, query=query))
+    array, files = read_images(source, height=kind.height, width=kind.width, channels=kind.channels, is_whole=kind.is_whole)
+    found = model.predict(Images(array))
+    return found.insert_column(0, pl.Series("file", files)) if files else found
