@@ -129,6 +129,8 @@ class ConfigChanged(_Event):
     """Number of the trial whose weights it took over; None: it kept its own."""
     reason: str = ""
     """Why, in one sentence."""
+    space: dict[str, Any] | None = None
+    """The parameters that the objective asked for as it ran, as JSON; None where it asks for none."""
 
     @field_validator("config", mode="before")
     @classmethod
@@ -363,6 +365,12 @@ class TrialState:
     """How its configuration changed in flight; `config` is the last one."""
     first_config: Config | None = None
     """The configuration it began with, where that was changed."""
+
+    @property
+    def suggested(self) -> dict[str, Any] | None:
+        """What an objective that draws its own values asked for, ``{"config": …, "space": …}``; None for any other."""
+        told = next((c for c in reversed(self.changes) if c.space is not None), None)
+        return None if told is None else {"config": encode(told.config), "space": told.space}
 
 
 @dataclass(frozen=True, slots=True)

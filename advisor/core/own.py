@@ -45,7 +45,7 @@ def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
     starts = _starts(own, space)
     family = own_family(own, space)
     situation = situation_of(facts).with_values(_facts_of(own, family, trial, workers, threads))
-    situation = situation.with_values(space_facts(space, family))
+    situation = situation.with_values(_untold(family) if own.kind == "optuna" and not len(space) else space_facts(space, family))
     validation = Validation(scheme="own", folds=1, heldout_ratio=0.0, seed=answers.seed)
     budget, situation = _budget(facts, trial, len(starts), situation)
     situation = situation.decide(search__trials_at_most=math.inf if answers.trials is None else float(answers.trials))
@@ -174,6 +174,14 @@ def _facts_of(own: OwnObjective, family: Family, trial: float, workers: int, thr
         "family.cost_seconds": trial,
         "search.workers": workers,
         "search.threads_per_worker": threads,
+    }
+
+
+def _untold(family: Family) -> dict[str, Any]:
+    """The facts of a space that the objective tells only as it runs."""
+    return {
+        name: Unknown(reason="the objective tells its space as it runs; the first trials show it")
+        for name in space_facts(SearchSpace(), family)
     }
 
 

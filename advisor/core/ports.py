@@ -76,6 +76,8 @@ class Result:
     seconds: float = 0.0
     fit_seconds: float = 0.0
     cause: str = ""
+    suggested: Mapping[str, Any] | None = None
+    """What an objective that draws its own values ran under: ``{"config": …, "space": …}``, as JSON."""
 
 
 class Engine(Protocol):

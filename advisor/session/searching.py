@@ -39,6 +39,9 @@ def pilot(walk: Walk) -> None:
 
     Raises: CannotRunError when not even one configuration could be evaluated, with the first one's error.
     """
+    if walk.traces:
+        _pilot_of_traces(walk)
+        return
     plan, state = walk.plan, walk.recorder.state
     is_over = bool(state.revisions) or any(s.stage != "pilot" for s in state.stages)
     first = walk.first
@@ -57,6 +60,32 @@ def pilot(walk: Walk) -> None:
     )
     if not goes_on:
         return
+    if not _has_finished(walk):
+        return
+    winner = engine.winner()
+    if not is_over:
+        _revise(walk, winner.family, winner.reason)
+    walk.histories = {c.family: engine.history(c.family) for c in first.shortlist}
+    walk.ranking = [name for name, score in engine.ranking() if score is not None]
+
+
+def _pilot_of_traces(walk: Walk) -> None:
+    """The pilot of an objective that draws its own values: what it asks for becomes the space, and the rules look again."""
+    from advisor.session.tracing import history, trace
+
+    if not trace(walk) or not _has_finished(walk):
+        return
+    if not walk.recorder.state.revisions:
+        _revise(walk, walk.plan.family, "The objective has told its space.")
+    walk.histories = {walk.plan.family: history(walk.recorder.state)}
+    walk.ranking = [walk.plan.family]
+
+
+def _has_finished(walk: Walk) -> bool:
+    """True when the pilot has a score.
+
+    Raises: CannotRunError when no configuration could be evaluated, with the first one's error.
+    """
     tried = [t for t in walk.recorder.state.trials.values() if t.stage == "pilot" and t.status != "interrupted"]
     broken = [t for t in tried if t.status == "failed"]
     if tried and len(broken) == len(tried) and all(t.category not in ("deadline", "timeout") for t in broken):
@@ -65,13 +94,7 @@ def pilot(walk: Walk) -> None:
             where=f"trial {broken[0].number}",
             cure=broken[0].cure or "Correct the cause; what the trial printed lies in the run's logs.",
         )
-    if not any(t.status == "completed" for t in tried):
-        return
-    winner = engine.winner()
-    if not is_over:
-        _revise(walk, winner.family, winner.reason)
-    walk.histories = {c.family: engine.history(c.family) for c in first.shortlist}
-    walk.ranking = [name for name, score in engine.ranking() if score is not None]
+    return any(t.status == "completed" for t in tried)
 
 
 def _revise(walk: Walk, winner: str, reason: str) -> None:

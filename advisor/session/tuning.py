@@ -222,7 +222,7 @@ def describe(
     objective: Callable[..., Any],
     space: Space,
     *,
-    direction: str = "minimize",
+    direction: Literal["minimize", "maximize"] = "minimize",
     fidelity: Fidelity | None = None,
     starts: Sequence[Config] = (),
 ) -> tuple[Callable[..., Any], OwnObjective]:
@@ -263,9 +263,20 @@ def describe(
 
 
 def _optuna(
-    objective: Callable[..., Any], direction: str, fidelity: Fidelity | None, starts: Sequence[Config]
+    objective: Callable[..., Any], direction: Literal["minimize", "maximize"], fidelity: Fidelity | None, starts: Sequence[Config]
 ) -> tuple[Callable[..., Any], OwnObjective]:
-    raise InputError("an objective of Optuna's is not taken yet", where="space", cure="Give the space.")
+    """An objective of Optuna's, whose space is learned by running it.
+
+    Raises: InputError when starts were given: there is no space yet that they could belong to.
+    """
+    from advisor.objectives.optuna_objective import OptunaObjective
+
+    if list(starts):
+        raise InputError(
+            "starts cannot be checked before the objective has told its space", where="starts", cure="Leave them out, or give the space."
+        )
+    own = OwnObjective(name=name_of(objective), kind="optuna", space=SearchSpace(), direction=direction, fidelity=fidelity)
+    return OptunaObjective(objective), own
 
 
 def _space(space: Any) -> SearchSpace:

@@ -92,6 +92,11 @@ class Walk:
         """True where the objective is the user's own."""
         return self.facts.objective is not None
 
+    @property
+    def traces(self) -> bool:
+        """True where the objective draws its own values, so that its space is learned by running it."""
+        return self.facts.objective is not None and self.facts.objective.kind == "optuna"
+
     def end(self) -> float:
         """Seconds of budget at which the run must be over, budget added or taken away while it ran included."""
         return self.plan.budget.seconds + self.recorder.state.extra_seconds - self.shutdown_seconds

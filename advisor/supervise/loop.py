@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from advisor.core.errors import AdvisorError
 from advisor.core.events import (
     BestSaved,
     CommandReceived,
+    ConfigChanged,
     Measured,
     Noted,
     StudyState,
@@ -28,7 +29,7 @@ from advisor.core.events import (
 )
 from advisor.core.ports import Clock, Emit, Engine, Limits, Proposal, Result
 from advisor.core.space import Config
-from advisor.core.value import encode
+from advisor.core.value import decode, encode
 from advisor.supervise.commands import Command, CommandBox
 from advisor.supervise.evaluation import Died, Ended, KeptCheckpoint, NotSaved, Report, Saved, Stepped
 from advisor.supervise.pool import Pool
@@ -141,6 +142,7 @@ class _Running:
     steps: list[tuple[int, float]] = field(default_factory=list)
     pruned_at: tuple[int, float] | None = None
     is_paused: bool = False
+    suggested: dict[str, Any] | None = None
 
 
 @dataclass
@@ -306,10 +308,26 @@ class _Drive:
             Measured(at=time.time(), elapsed=self.clock(), trial=report.trial, step=report.step, value=report.value),
         )
 
+    def _learn(self, trial: int, suggested: dict[str, Any] | None) -> None:
+        """Journals what an objective that draws its own values ran under."""
+        if suggested is not None:
+            self.running[trial].suggested = suggested
+            change = ConfigChanged(
+                at=time.time(),
+                elapsed=self.clock(),
+                trial=trial,
+                step=0,
+                config=decode(suggested["config"]),
+                reason="the objective asked for these values as it ran",
+                space=suggested["space"],
+            )
+            self.emit(change)
+
     def _end(self, report: Ended) -> None:
         running = self.running.get(report.trial)
         if running is None:
             return
+        self._learn(report.trial, report.suggested)
         if report.value is None:
             reason = f"{PAUSED} {_last_step(running)}" if running.is_paused else report.cause or "others do better at this step"
             self._prune(report.trial, reason, seconds=report.seconds)
@@ -332,7 +350,15 @@ class _Drive:
             self.pool.save(report.trial, self._draft(report.trial))
         self.engine.tell(
             running.proposal,
-            Result("completed", report.value, report.scores, tuple(running.steps), report.seconds, report.fit_seconds),
+            Result(
+                "completed",
+                report.value,
+                report.scores,
+                tuple(running.steps),
+                report.seconds,
+                report.fit_seconds,
+                suggested=running.suggested,
+            ),
         )
 
     def _prune(self, trial: int, reason: str, *, seconds: float) -> None:
@@ -341,9 +367,12 @@ class _Drive:
         self.emit(
             TrialPruned(at=time.time(), elapsed=self.clock(), trial=trial, step=step, value=value, seconds=seconds, reason=reason),
         )
-        self.engine.tell(running.proposal, Result("pruned", value, (), tuple(running.steps), seconds, cause=reason))
+        self.engine.tell(
+            running.proposal, Result("pruned", value, (), tuple(running.steps), seconds, cause=reason, suggested=running.suggested)
+        )
 
     def _fail(self, trial: int, death: Died) -> None:
+        self._learn(trial, death.suggested)
         running = self.running.pop(trial)
         self.emit(
             TrialFailed(
@@ -357,7 +386,10 @@ class _Drive:
                 seconds=death.seconds,
             )
         )
-        self.engine.tell(running.proposal, Result("failed", None, (), tuple(running.steps), death.seconds, cause=death.cause))
+        self.engine.tell(
+            running.proposal,
+            Result("failed", None, (), tuple(running.steps), death.seconds, cause=death.cause, suggested=running.suggested),
+        )
 
     # -- the best model --------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,9 @@ def replay(state: StudyState, stage: str) -> list[tuple[Proposal, Result]]:
                 proposal = Proposal(trial.key, config, trial.origin, trial.family, trial.seed, trial.until, trial.continues, trial.rows)
                 told[trial.key] = (
                     proposal,
-                    Result(trial.status, trial.value, trial.scores, trial.steps, trial.seconds, trial.fit_seconds, trial.cause),
+                    Result(
+                        trial.status, trial.value, trial.scores, trial.steps, trial.seconds, trial.fit_seconds, trial.cause, trial.suggested
+                    ),
                 )
             case "running" | "interrupted":
                 continue
