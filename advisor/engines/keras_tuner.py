@@ -188,7 +188,8 @@ class KerasTunerEngine:
     own tuner ranks by the best epoch, because it goes on from that epoch's weights, without the optimizer's state). A trial
     that ends by itself before its pause is through: it keeps its place in the rounds and is not trained again.
 
-    Drawn uniformly, so `history` teaches it nothing. `notes` holds what a user should read.
+    After `hyperband_iterations` rounds through all brackets it is done; None: it goes on for as long as it is asked.
+    Configurations are drawn uniformly, so that `history` teaches it nothing.
 
     Raises: CannotRunError when the space has fewer than twice the configurations of the first round; InputError for
     settings that make no bracket.
@@ -203,7 +204,7 @@ class KerasTunerEngine:
         max_epochs: int,
         min_epochs: int = 1,
         factor: int = 3,
-        hyperband_iterations: int = 1,
+        hyperband_iterations: int | None = 1,
         history: Sequence[tuple[Config, Result]] = (),
     ) -> None:
         del history
@@ -409,14 +410,14 @@ def _finite(value: float | None, key: int) -> float:
     return value
 
 
-def _check_settings(max_epochs: int, min_epochs: int, factor: int, hyperband_iterations: int) -> None:
+def _check_settings(max_epochs: int, min_epochs: int, factor: int, hyperband_iterations: int | None) -> None:
     faults = [
         f"{name} is {value}, and must be at least {least}"
         for name, value, least in (
             ("factor", factor, 2),
             ("min_epochs", min_epochs, 1),
             ("max_epochs", max_epochs, min_epochs),
-            ("hyperband_iterations", hyperband_iterations, 1),
+            ("hyperband_iterations", 1 if hyperband_iterations is None else hyperband_iterations, 1),
         )
         if value < least
     ]

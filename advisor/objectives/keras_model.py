@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from advisor.core.errors import CannotRunError, InputError, nearest
+from advisor.core.objective import Kind
 from advisor.core.ports import Measurement
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 
@@ -55,6 +56,9 @@ class KerasObjective:
 
     Raises: InputError for a share outside (0, 1), for epochs below 1 and for a metric of the training rows.
     """
+
+    kind: Kind = "keras"
+    """What brings the objective, for the rules."""
 
     def __init__(
         self,
@@ -94,12 +98,20 @@ class KerasObjective:
             return "minimize"
         return "maximize" if any(word in name for word in _GROWING) else None
 
-    def space(self) -> SearchSpace | None:
-        """The space that ``build(hp)`` declares, found by building; None when `build` takes a configuration.
+    @property
+    def space(self) -> SearchSpace:
+        """The space that ``build(hp)`` declares, found by building.
 
-        Raises: InputError when it declares what cannot be searched.
+        Raises: InputError when `build` takes a configuration, fails, or declares what cannot be searched.
         """
-        return declared_space(self.build) if self.takes_hyperparameters else None
+        if not self.takes_hyperparameters:
+            cure = "Give the space beside it, or write build(hp) with KerasTuner's hyperparameters."
+            raise InputError("build(config) does not tell what it can be given", where="space", cure=cure)
+        try:
+            return declared_space(self.build)
+        except AttributeError as error:  # a property that lets it through looks like an attribute that is not there
+            cure = "Correct the function; it is called with KerasTuner's HyperParameters."
+            raise InputError(f"build(hp) fails: {error}", where="build(hp)", cure=cure) from error
 
     def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:
         """One measurement an epoch; the first after `checkpoint` when there is one.

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
+import numpy as np
 import pytest
 
 from advisor.core.errors import CannotRunError, InputError
-from advisor.core.ports import Proposal, Result
+from advisor.core.events import Event, RunStarted, StudyState, fold
+from advisor.core.ports import Limits, Proposal, Result
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
+from advisor.objectives.keras_model import KerasObjective
+from advisor.supervise.commands import CommandBox
+from advisor.supervise.loop import drive
+from advisor.supervise.pool import WorkerPool
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
@@ -181,6 +189,12 @@ def test_the_rounds_say_what_will_be_trained() -> None:
     assert min(p.until or 9 for p in trainer.proposals) == 3
 
 
+def test_without_a_number_of_iterations_it_goes_on_for_as_long_as_it_is_asked() -> None:
+    trainer = Trainer(engine(max_epochs=3, hyperband_iterations=None), epochs=3).run(100)
+    assert not trainer.engine.is_done
+    assert trainer.proposals[:6] == Trainer(engine(max_epochs=3), epochs=3).run().proposals
+
+
 @pytest.mark.parametrize("killed_at", [1, 8, 9, 10, 12, 13, 18, 20])
 def test_a_resumed_search_proposes_what_the_uninterrupted_one_would(killed_at: int) -> None:
     whole = Trainer(engine(BRANCHED)).run()
@@ -277,6 +291,50 @@ def test_names_that_the_library_keeps_and_settings_without_brackets_are_refused(
         engine(SearchSpace(parameters={"tuner/epochs": Int(1, 9)}))
     with pytest.raises(InputError, match=r"factor is 1.*max_epochs is 2, and must be at least 4"):
         engine(max_epochs=2, min_epochs=4, factor=1)
+
+
+@pytest.mark.slow
+def test_a_keras_model_is_tuned_by_real_workers_and_every_promotion_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(240, 8)).astype("float32")
+    objective = KerasObjective(keras_model, (X, (X[:, 0] > 0).astype("int64")), epochs=9, batch_size="batch")
+    space = SearchSpace(parameters={"rate": Float(1e-3, 1.0, log=True), "units": Int(2, 16), "batch": Choice([16, 32, 64])})
+    events: list[Event] = [RunStarted(run="r", plan={"direction": "minimize"})]
+    state = lambda: reduce(fold, events, StudyState())  # noqa: E731
+    with WorkerPool(size=2, environment={"OMP_NUM_THREADS": "1"}, memory_bytes=None, log_folder=tmp_path / "logs") as pool:
+        pool.register("keras", objective)
+        end = drive(
+            KerasTunerEngine(space, direction="minimize", seed=1, max_epochs=9),
+            pool,
+            stage="search",
+            family="keras",
+            objective_name=lambda _proposal: "keras",
+            limits=Limits(deadline=time.monotonic() + 150, trial_seconds=100),
+            emit=events.append,
+            state=state,
+            next_trial=0,
+            clock=time.monotonic,
+            commands=CommandBox(None),
+            checkpoints=tmp_path,
+        )
+    assert end.reason == "done"
+    trials = {trial.key: trial for trial in state().trials.values()}
+    assert state().counts() == {"completed": 6, "pruned": 9 + 3 + 5, "failed": 0}
+    for trial in trials.values():
+        begun = 0 if trial.continues is None else trials[trial.continues].until
+        assert [step for step, _ in trial.steps] == list(range((begun or 0) + 1, (trial.until or 9) + 1))
+    # The trial with the most stations behind it: its whole curve equals that of one training without a pause.
+    chain = [next(t for t in trials.values() if t.until is None and t.continues is not None and trials[t.continues].continues is not None)]
+    while (before := chain[0].continues) is not None:
+        chain.insert(0, trials[before])
+    assert [(m.step, m.value) for m in objective(chain[0].config)] == [step for trial in chain for step in trial.steps]
+
+
+def keras_model(config: Config) -> Any:
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(config["units"], activation="relu"), keras.layers.Dropout(0.2), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(config["rate"]), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
 
 
 def test_a_journal_of_another_space_is_refused() -> None:

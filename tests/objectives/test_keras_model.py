@@ -20,7 +20,7 @@ import pytest
 
 from advisor.core.errors import InputError
 from advisor.core.ports import Measurement, ModelObjective
-from advisor.core.space import Choice, Config, Float, Int, SearchSpace
+from advisor.core.space import Choice, Config, Float, Int
 from advisor.objectives.keras_model import KerasObjective
 from advisor.objectives.scoring import DivergedError
 
@@ -213,8 +213,7 @@ def test_the_last_model_is_saved_as_one_that_predicts_the_same(tmp_path: Path) -
 
 
 def test_a_hypermodels_space_is_found_whole() -> None:
-    space = KerasObjective(build_with_hp, rows(), epochs=1).space()
-    assert space is not None
+    space = KerasObjective(build_with_hp, rows(), epochs=1).space
     assert dict(space.items()) == {
         "layers": Int(1, 3, default=1),
         "units_0": Choice([4, 8, 12, 16], default=4),
@@ -228,7 +227,6 @@ def test_a_hypermodels_space_is_found_whole() -> None:
         "units_2": Choice([4, 8, 12, 16], default=4),
         "dropout": Float(0.1, 0.5, default=0.1, when={"is_dropping": (True,)}),
     }
-    assert KerasObjective(build, rows(), epochs=1).space() is None
 
 
 def test_a_hypermodel_is_built_from_a_configuration_of_its_space() -> None:
@@ -241,7 +239,7 @@ def test_a_hypermodel_is_built_from_a_configuration_of_its_space() -> None:
     config = {"layers": 2, "units_0": 12, "activation": "tanh", "is_dropping": True, "optimizer": "adam", "rate": 0.05}
     config |= {"classes": 3, "units_1": 8, "units_2": 16, "dropout": 0.4}
     objective = KerasObjective(Model(), rows(), epochs=1)
-    assert not SearchSpace.model_validate(objective.space()).faults(config)
+    assert not objective.space.faults(config)
     assert len(curve(objective(config))) == 1
     assert [layer.units for layer in objective._last.layers if hasattr(layer, "units")] == [12, 8, 3]
     assert float(objective._last.optimizer.learning_rate) == pytest.approx(0.05)
@@ -259,10 +257,17 @@ def test_what_a_space_cannot_hold_is_refused_with_the_cure() -> None:
         with hp.conditional_scope("kind", ["b"]):
             hp.Int("size", 1, 9)
 
+    def broken(hp: Any) -> None:
+        hp.Sort("kind")
+
     with pytest.raises(InputError, match=r"1 - x"):
-        KerasObjective(reversed_scale, rows(), epochs=1).space()
+        _ = KerasObjective(reversed_scale, rows(), epochs=1).space
+    with pytest.raises(InputError, match=r"does not tell.*Give the space"):
+        _ = KerasObjective(build, rows(), epochs=1).space
+    with pytest.raises(InputError, match=r"build\(hp\) fails:.*Sort"):
+        _ = KerasObjective(broken, rows(), epochs=1).space
     with pytest.raises(InputError, match=r"size is declared more than once.*different names"):
-        KerasObjective(twice, rows(), epochs=1).space()
+        _ = KerasObjective(twice, rows(), epochs=1).space
 
 
 def test_one_parameter_of_two_branches_is_active_in_both() -> None:
@@ -272,8 +277,7 @@ def test_one_parameter_of_two_branches_is_active_in_both() -> None:
             with hp.conditional_scope("kind", [kind]):
                 hp.Int("size", 1, 4)
 
-    space = KerasObjective(branches, rows(), epochs=1).space()
-    assert space is not None
+    space = KerasObjective(branches, rows(), epochs=1).space
     assert space.parameters["size"] == Int(1, 4, default=1, when={"kind": ("a", "b")})
 
 
