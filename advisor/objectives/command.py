@@ -19,10 +19,10 @@ from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from advisor.core.errors import AdvisorError, CannotRunError, InputError, nearest
-from advisor.core.objective import Fidelity
+from advisor.core.objective import Fidelity, Kind
 from advisor.core.ports import Measurement
 from advisor.core.space import Config, SearchSpace
 
@@ -101,6 +101,9 @@ class CommandObjective:
     Raises: InputError when the template and the parameters do not fit; CannotRunError when there is no such program.
     """
 
+    kind: ClassVar[Kind] = "command"
+    """What brings the objective."""
+
     def __init__(
         self,
         command: str | Sequence[str],
@@ -114,11 +117,15 @@ class CommandObjective:
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         names = tuple(name for name, _ in parameters.items()) if isinstance(parameters, SearchSpace) else tuple(parameters)
+        self.space = parameters if isinstance(parameters, SearchSpace) else None
+        """The space it was made for."""
         self.command = command if isinstance(command, str) else shlex.join(command)
         self.seed, self.grace_seconds = seed, grace_seconds
         self.working_folder = str(Path(working_folder if working_folder is not None else os.curdir).absolute())
         self.environment = dict(environment or {})
         self._words = tuple(_word(argument) for argument in _split(command))
+        self.name = _name(self._words)
+        """What to call it: the script, else the program."""
         self._fixed = {"seed": str(seed)}
         if fidelity is not None:
             self._fixed.setdefault(fidelity.name, str(fidelity.high))
@@ -275,6 +282,12 @@ def _word(argument: str) -> _Word:
                 cure=f"Write {{{name}}}, or: {cure}",
             )
     return _Word(tuple((text, name) for text, name, _, _ in parts))
+
+
+def _name(words: Sequence[_Word]) -> str:
+    texts = [word.filled({}) for word in words if not word.names]
+    script = next((Path(t) for t in texts[1:] if not t.startswith("-") and Path(t).suffix), Path(texts[0] if texts else "command"))
+    return script.stem
 
 
 def _text(value: Any) -> str:

@@ -34,6 +34,7 @@ from optuna.trial import BaseTrial
 from advisor.core.errors import AdvisorError, InputError
 from advisor.core.ports import Measurement
 from advisor.core.space import Choice, Config, Float, Int
+from advisor.core.value import encode
 from advisor.objectives.spaces import merge, plain
 
 __all__ = ["InfeasibleError", "OptunaObjective", "ProxyTrial", "merge"]
@@ -56,8 +57,9 @@ class OptunaObjective:
     range on its scale, or the first choice; else at random, by a seed made of `seed`, `config` and its name.
 
     `last_suggested` is what the last trial asked for, as JSON: ``{"config": the whole configuration, "space": {name: the
-    parameter}}``, kept while the trial runs; `merge` makes a space of several. A step of Optuna's ranges is no part of the
-    parameter: values are moved to the nearest one that the range holds, and `last_suggested` says which.
+    parameter}}``, values as `advisor.core.value.encode` writes them, kept while the trial runs; `merge` makes a space of several.
+    A step of Optuna's ranges is no part of the parameter: values are moved to the nearest one that the range holds, and
+    `last_suggested` says which.
 
     Steps that count from 0 are shifted by one; a step that is not above the last is left out with a warning. The score of a
     trial is what the function returns, whatever it reported before. Trials begin from the start: there is no checkpoint.
@@ -197,7 +199,7 @@ class ProxyTrial(BaseTrial):
             value = _middle(distribution) if not self._config else _drawn(distribution, self._random(name))
         self._params[name], self._distributions[name] = value, distribution
         self.suggested["space"][name] = parameter.model_dump(mode="json")
-        self.suggested["config"][name] = plain(value)
+        self.suggested["config"][name] = encode(plain(value))
         return value
 
     def _random(self, name: str) -> random.Random:

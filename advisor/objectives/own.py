@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -25,12 +25,16 @@ class Bounded:
         answer = call(self.function, config, checkpoint)
         return self._steps(answer) if isinstance(answer, Iterator) else answer
 
-    def _steps(self, steps: Iterator[Any]) -> Iterator[Any]:
+    def _steps(self, steps: Iterator[Any]) -> Generator[Any, None, Any]:
         with closing(steps) if hasattr(steps, "close") else _Open():  # type: ignore[type-var]
-            for measurement in steps:
+            while True:
+                try:
+                    measurement = next(steps)
+                except StopIteration as stop:
+                    return stop.value  # a generator's last word is its score
                 yield measurement
                 if isinstance(measurement, Measurement) and measurement.step >= self.last_step:
-                    return
+                    return None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "function":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from advisor.core.space import Choice, Config, Float, Group, Int, SearchSpace
 from advisor.session.folder import Request, RunFolder, write_atomically
 from advisor.session.gathering import read_answers
 from advisor.session.outcomes import outcome_of
-from advisor.session.planning import recommend, save_plan
+from advisor.session.planning import load_plan, recommend, save_plan
 from advisor.session.recording import MemoryJournal, Recorder
 from advisor.session.running import THREAD_VARIABLES, versions
 from advisor.session.searching import pilot, search
@@ -104,8 +103,22 @@ def tune(
             opened = stack.enter_context(_in_memory(began, clock))
         else:
             folder = _folder(run_dir, own, facts)
-            opened = stack.enter_context(_on_disk(folder, began, clock))
+            opened = stack.enter_context(on_disk(folder, began, clock))
         return _conduct(brought, facts, folder, opened, is_inline=is_inline, clock=clock)
+
+
+def run_own(run_dir: Path, *, began: float, clock: Callable[[], float] = time.monotonic) -> None:
+    """Carries out the run in `run_dir`, whose objective a command line named, from the start or from where it ended.
+
+    Raises: what `tune` raises; RunBusyError when another engine holds the run.
+    """
+    from advisor.session.owning import bring
+
+    folder = RunFolder(run_dir)
+    facts, request = folder.read_facts(), folder.read_request()
+    objective, _ = bring(facts.answers, folder=request.working_folder or ".")
+    with on_disk(folder, began, clock) as opened:
+        _conduct(objective, facts, folder, opened, is_inline=False, clock=clock, request=request)
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ def _in_memory(began: float, clock: Callable[[], float]) -> Iterator[_Opened]:
 
 
 @contextmanager
-def _on_disk(folder: RunFolder, began: float, clock: Callable[[], float]) -> Iterator[_Opened]:
+def on_disk(folder: RunFolder, began: float, clock: Callable[[], float]) -> Iterator[_Opened]:
     from advisor.journal import Journal, read_events
     from advisor.supervise.launch import StopSignals
     from advisor.supervise.lock import RunLock
@@ -135,7 +148,14 @@ def _on_disk(folder: RunFolder, began: float, clock: Callable[[], float]) -> Ite
 
 
 def _conduct(
-    objective: Callable[..., Any], facts: Facts, folder: RunFolder, opened: _Opened, *, is_inline: bool, clock: Callable[[], float]
+    objective: Callable[..., Any],
+    facts: Facts,
+    folder: RunFolder,
+    opened: _Opened,
+    *,
+    is_inline: bool,
+    clock: Callable[[], float],
+    request: Request | None = None,
 ) -> Outcome:
     """Carries the run out, from the start or from where an earlier life ended."""
     from advisor.supervise.commands import CommandBox
@@ -144,10 +164,13 @@ def _conduct(
     from advisor.supervise.resumption import interrupted
 
     recorder = opened.recorder
-    plan = Plan.from_mapping(recorder.state.plan) if recorder.state.plan else recommend(facts)
-    if recorder.state.plan is None:
-        recorder.emit(RunStarted(run=folder.path.name, plan=plan.to_mapping(), versions=versions(), command=""))
-        if opened.is_kept:
+    if recorder.state.plan is not None:
+        plan = Plan.from_mapping(recorder.state.plan)
+    else:
+        plan = load_plan(folder.plan)[0] if folder.plan.exists() else recommend(facts)
+        command = request.command if request is not None else ""
+        recorder.emit(RunStarted(run=folder.path.name, plan=plan.to_mapping(), versions=versions(), command=command))
+        if opened.is_kept and not folder.plan.exists():
             save_plan(plan, folder.plan, facts=facts)
     identity = process_identity() if opened.is_kept else None
     if identity is not None:
@@ -169,7 +192,7 @@ def _conduct(
             facts=facts,
             first=Plan.from_mapping(recorder.state.first_plan) if recorder.state.first_plan else plan,
             plan=plan,
-            follows_facts=True,
+            follows_facts=request is None or request.follows_facts,
             recorder=recorder,
             pool=pool,
             commands=CommandBox(folder.path if opened.is_kept else None),
@@ -195,7 +218,9 @@ def _walk(walk: Walk) -> None:
         part(walk)
     if walk.was_interrupted:
         raise InterruptedRunError(
-            "interrupted; every finished trial is kept", where=walk.folder.path.name, cure="Call it again with the same run_dir to go on."
+            "interrupted; every finished trial is kept",
+            where=walk.folder.path.name,
+            cure="Call it again with the same run_dir to go on, or `advisor resume` it.",
         )
     if walk.recorder.state.best is None:
         seconds = walk.plan.budget.seconds
@@ -244,7 +269,7 @@ def describe(
         return _optuna(objective, direction, fidelity, starts)
     found = _space(own_space if own_space is not None else space)
     brought = objective
-    if fidelity is not None:
+    if fidelity is not None and kind != "command":  # a command is told where to end, and has things to do after its last step
         from advisor.objectives.own import Bounded
 
         brought = Bounded(objective, fidelity.high)
@@ -256,7 +281,7 @@ def describe(
         direction=direction,
         fidelity=fidelity,
         starts=tuple(dict(s) for s in _mappings(starts)),
-        is_resumable=fidelity is not None and steps and checkpoint_style(objective) != "none",
+        is_resumable=fidelity is not None and steps and checkpoint_style(objective) != "none" and getattr(objective, "is_resumable", True),
         mutable=tuple(n for n, p in found.items() if isinstance(p, Float) and p.group is not Group.CAPACITY),
         has_third_split=bool(getattr(objective, "has_third_split", False)),
     )
@@ -328,9 +353,9 @@ def _folder(run_dir: str | Path | None, own: OwnObjective, facts: Facts) -> RunF
 
     Raises: InputError when another objective's run lives there; CannotRunError when it cannot be written.
     """
-    from advisor.session.launching import free_place
+    from advisor.session.launching import free_place, name_stem
 
-    path = Path(run_dir) if run_dir is not None else free_place(Path("runs"), re.sub(r"[^A-Za-z0-9_-]+", "-", own.name).strip("-") or "run")
+    path = Path(run_dir) if run_dir is not None else free_place(Path("runs"), name_stem(own.name))
     folder = RunFolder(path.resolve())
     try:
         if folder.journal.exists():
