@@ -37,7 +37,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -744,7 +744,9 @@ class _RayLoop:
         run, name = _Run(scribe, self, self._folder), _name(self._folder)
         _RUNS[name] = run
         try:
-            with _environment(), _connected(self.cluster, self._folder) as slots:
+            with connected(self.cluster):
+                slots = _slots(self.cluster)
+                _check_storage(self._folder)
                 is_whole = self._fit(run, name, slots)
             run.finish()
             self.best = self._best(run)
@@ -1089,18 +1091,17 @@ def _own_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _connected(cluster: Cluster, folder: Path) -> Iterator[int]:
-    """Within, this process is connected to Ray; gives the trials that run side by side.
+def connected(cluster: Cluster) -> Iterator[None]:
+    """Within, this process is connected to Ray; a loop connects itself, several share one Ray within this.
 
-    Raises: CannotRunError when there is no such cluster, it is too small, or its nodes do not see `folder`.
+    Raises: CannotRunError when no cluster answers at the address.
     """
-    with ExitStack() as stack:
-        if not ray.is_initialized():
-            with _own_signals():
-                stack.enter_context(_local(cluster) if cluster.address is None else _remote(cluster.address))
-        slots = _slots(cluster)
-        _check_storage(folder)
-        yield slots
+    with _environment():
+        if ray.is_initialized():
+            yield
+            return
+        with _local(cluster) if cluster.address is None else _remote(cluster.address):
+            yield
 
 
 @contextmanager
@@ -1110,18 +1111,19 @@ def _local(cluster: Cluster) -> Iterator[None]:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     temporary = tempfile.mkdtemp(prefix="ray-")  # short: Ray puts sockets there, whose paths may have 107 characters
     try:
-        ray.init(
-            address="local",
-            num_cpus=math.ceil(cluster.slots * cluster.cpus),
-            num_gpus=None if cluster.gpus else 0,
-            object_store_memory=_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=False,
-            logging_level=logging.CRITICAL,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=temporary,
-        )
+        with _own_signals():
+            ray.init(
+                address="local",
+                num_cpus=math.ceil(cluster.slots * cluster.cpus),
+                num_gpus=None if cluster.gpus else 0,
+                object_store_memory=_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                logging_level=logging.CRITICAL,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=temporary,
+            )
         yield
     finally:
         ray.shutdown()
@@ -1137,7 +1139,8 @@ def _remote(address: str) -> Iterator[None]:
             cure="Run on a node of the cluster (`ray start --address=HOST:PORT` joins it) and give HOST:PORT.",
         )
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False, logging_level=logging.CRITICAL)
+        with _own_signals():
+            ray.init(address=address, log_to_driver=False, configure_logging=False, logging_level=logging.CRITICAL)
     except (ConnectionError, RuntimeError, ValueError, AssertionError, ray.exceptions.RayError) as error:
         ray.shutdown()
         raise CannotRunError(
