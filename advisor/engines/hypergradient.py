@@ -432,6 +432,8 @@ class _Training:
     weights: Tensor
     state: State
     step: int = 0
+    lbfgs: tuple[Tensor, Tensor, torch.optim.LBFGS] | None = None
+    """Where `lbfgs` trains: the coordinates that its memory of curvature belongs to, the weights it moves, and itself."""
 
     def copy(self) -> _Training:
         return _Training(self.weights.clone(), tuple(s.clone() for s in self.state), self.step)
@@ -469,9 +471,10 @@ class HypergradientLoop:
         threads: int | None = None,
         family: str | None = None,
     ) -> None:
-        """`method` None: as `method_for` says. `outer_rate` is a share of each range. `inner_steps`: between two outer steps of the
-        implicit method, a tenth of a full training by default. `damping` is added to the Hessian. `hessian_batches` are averaged
-        where there are batches. `memory_bytes` bounds an unrolled training.
+        """`method` None: as `method_for` says. `outer_rate` is a share of each range, online of the learning rate itself.
+        `inner_steps` lie between two outer steps of the implicit method: a tenth of a full training by default and at least 10.
+        `damping` is added to the Hessian; `hessian_batches` are averaged where there are batches; `memory_bytes` bounds an
+        unrolled training.
 
         Raises: InputError for a space, a method or a training that do not fit together.
         """
@@ -483,7 +486,7 @@ class HypergradientLoop:
             raise InputError(f"unknown solver {solver!r}", where="solver", cure=nearest(str(solver), SOLVERS))
         self.solver, self.terms, self.damping = solver, terms, damping
         self.outer_steps, self.outer_rate, self.patience = outer_steps, outer_rate, patience
-        self.inner_steps = max(1, pair.steps // 10) if inner_steps is None else inner_steps
+        self.inner_steps = min(pair.steps, max(10, pair.steps // 10)) if inner_steps is None else inner_steps
         self.hessian_batches, self.memory_bytes, self.threads = hessian_batches, memory_bytes, threads
         parameters = pair.begin(seed)
         self.layout = Layout.of(parameters)
@@ -716,15 +719,16 @@ class HypergradientLoop:
         scribe.noted(f"Default: {base}. With the learning rate changed online: {self._losses(training.weights)}. It is a schedule.")
 
     def _moved_online(self, z: Tensor, gradient: Tensor, direction: Tensor) -> Tensor:
-        """`z` after a step of the learning rate against its hypergradient, of at most `outer_rate` of the range.
+        """`z` after the learning rate has followed its hypergradient, by a share of itself of at most `outer_rate`.
 
-        The rule is the multiplicative one of arXiv:1703.04782, section 3.2: the hypergradient over both norms.
+        The multiplicative rule of arXiv:1703.04782, section 3: the hypergradient over both norms, whatever the range of the rate.
         """
         norms = (gradient.norm() * direction.norm()).clamp_min(torch.finfo(gradient.dtype).tiny)
-        moved = z.clone()
-        i = self.coordinates.names.index(str(self.pair.learning_rate))
-        moved[i] = (z[i] - self.outer_rate * online_hypergradient(gradient, direction) / norms).clamp(0.0, 1.0)
-        return moved
+        name, config = str(self.pair.learning_rate), self._config(z)
+        parameter = self.space.parameters[name]
+        assert isinstance(parameter, Float)
+        rate = config[name] * math.exp(-self.outer_rate * float(online_hypergradient(gradient, direction) / norms))
+        return self.coordinates.of({**config, name: min(max(rate, parameter.low), parameter.high)})
 
     # ----------------------------------------------------------------------------------------- the inner training
 
@@ -771,16 +775,20 @@ class HypergradientLoop:
         self._finite(loss, training)
 
     def _advance_lbfgs(self, training: _Training, z: Tensor, steps: int) -> None:
-        values, weights = self.coordinates.values(z), training.weights.clone().requires_grad_()
-        optimiser = torch.optim.LBFGS([weights], max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
+        values = self.coordinates.values(z)
+        if training.lbfgs is None or not torch.equal(training.lbfgs[0], z):
+            leaf = training.weights.clone().requires_grad_()
+            training.lbfgs = z, leaf, torch.optim.LBFGS([leaf], history_size=20, line_search_fn="strong_wolfe")
+        _, weights, optimiser = training.lbfgs
+        optimiser.param_groups[0].update(max_iter=steps, max_eval=2 * steps)
 
         def closure() -> Tensor:
             self._look()
-            weights.grad, loss = self._gradient(weights.detach(), values, training.step)
+            weights.grad, loss = self._gradient(weights, values, training.step)
             return loss
 
         loss = optimiser.step(closure)  # type: ignore[no-untyped-call]
-        training.weights, training.step = weights.detach(), training.step + steps
+        training.weights, training.step = weights.detach().clone(), training.step + steps
         self._finite(torch.as_tensor(loss), training)
 
     def _gradient(self, weights: Tensor, values: Tensors, step: int) -> tuple[Tensor, Tensor]:
