@@ -41,7 +41,7 @@ def gather_facts(
         if data is not None:
             raise InputError("DATA and --facts both say what the data are", where=data, cure="Leave one of them out.")
         facts = _saved_facts(facts_file, answers)
-    elif data is None:
+    elif data is None and not _is_own(answers):
         raise InputError("missing DATA", where="advisor", cure=_own_name_hint() or "Name a table, sklearn:NAME, or --facts FILE.")
     else:
         facts = door.session.gather(data, query=query, runs=runs, **answers)
@@ -75,6 +75,11 @@ def decide(
         return _saved_plan(door, data, query=query, runs=runs, save_facts=save_facts)
     facts = gather_facts(door, data, query=query, runs=runs, facts_file=facts_file, answers=answers, save_facts=save_facts)
     return Decided(door.session.recommend(facts), facts)
+
+
+def _is_own(answers: dict[str, Any]) -> bool:
+    """True when the answers name an objective of the user's own."""
+    return answers.get("command") is not None or ":" in str(answers.get("model", ""))
 
 
 def is_plan_file(data: str) -> bool:

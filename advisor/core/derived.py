@@ -317,6 +317,30 @@ def cells_per_hour(get: Get) -> float:
     return float(get("data.cells") / (get("answers.budget_seconds") / 3600))
 
 
+@derived(
+    "data.rows_per_first_rung",
+    "number",
+    inputs=("data.rows", "data.classes", "validation.splits"),
+    noun="times the rows of a first rung",
+    rises_with=("data.rows",),
+    falls_with=("validation.splits",),
+)
+def rows_per_first_rung(get: Get) -> float:
+    """Rows over those that the first rung of successive halving needs: max(500, 20 · classes · splits)."""
+    return float(get("data.rows") / max(500, 20 * max(1, get("data.classes")) * get("validation.splits")))
+
+
+@derived(
+    "data.rarest_rows_in_first_rung",
+    "number",
+    inputs=("data.rarest_class_rows", "data.is_classification", "data.rows_per_first_rung"),
+    noun="rows of the rarest class in a first rung",
+)
+def rarest_rows_in_first_rung(get: Get) -> float:
+    """Rows of the rarest class that a first rung can expect (its draw is not stratified); infinite for a number to predict."""
+    return float(get("data.rarest_class_rows") / get("data.rows_per_first_rung")) if get("data.is_classification") else math.inf
+
+
 @derived("data.spare_rows", "number", inputs=("data.rows",), noun="rows to spare for a third split", rises_with=("data.rows",))
 def spare_rows(get: Get) -> float:
     """A tenth of the rows: what a third split would hold."""

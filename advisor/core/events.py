@@ -103,7 +103,7 @@ class TrialStarted(_Event):
     continues: int | None = None
     """Key of the paused proposal of this stage that it goes on from; None: it begins anew."""
     rows: int | None = None
-    """Rows of a training fold it is given; None: all."""
+    """Rows of the table it is given, the two parts of each split cut alike; None: all."""
 
     @field_validator("config", mode="before")
     @classmethod
@@ -365,6 +365,11 @@ class TrialState:
     """How its configuration changed in flight; `config` is the last one."""
     first_config: Config | None = None
     """The configuration it began with, where that was changed."""
+
+    @property
+    def is_static(self) -> bool:
+        """True when one configuration held from the first step to the last, so that it alone says how the score came about."""
+        return all(c.step == 0 for c in self.changes)
 
     @property
     def suggested(self) -> dict[str, Any] | None:

@@ -245,6 +245,22 @@ class Answers(Value):
     """Cap on trials, the default included; None means: as many as the budget affords."""
     model: str = Field(default="auto", json_schema_extra={"flag": "--model", "question": "Which model family?"})
     """``auto``, a family name, or ``module:function``."""
+    command: str | None = Field(
+        default=None, json_schema_extra={"flag": "--command", "question": "Which command line is the objective?", "own": True}
+    )
+    """A command line that trains and prints its scores, such as ``python train.py --lr {lr}``; None: the objective is no command."""
+    space: str | None = Field(
+        default=None, json_schema_extra={"flag": "--space", "question": "Which file holds the search space?", "own": True}
+    )
+    """A TOML file, or ``module:NAME``, with the search space of an objective of your own; None: the module's ``SPACE``."""
+    fidelity: str | None = Field(
+        default=None, json_schema_extra={"flag": "--fidelity", "question": "What is a step of your objective?", "own": True}
+    )
+    """``NAME:LOW:HIGH``, such as ``epoch:1:52``, for an objective of your own that measures in steps; None: the module's ``FIDELITY``."""
+    direction: Literal["minimize", "maximize"] | None = Field(
+        default=None, json_schema_extra={"flag": "--direction", "question": "Which way is better?", "own": True}
+    )
+    """Which way the value of an objective of your own is better; None: the module's ``DIRECTION``, else ``minimize``."""
     strategy: str = Field(default="auto", json_schema_extra={"flag": "--strategy", "question": "Which strategy?"})
     """``auto`` or a strategy's name, honoured when the facts allow it."""
     group: str | None = Field(default=None, json_schema_extra={"flag": "--group", "question": "Which column names the repeated entity?"})
@@ -267,6 +283,11 @@ class Answers(Value):
     """Seed of every random choice."""
     force: bool = Field(default=False, json_schema_extra={"flag": "--force", "question": "Override the advice?"})
     """Overrides advice, never impossibility; recorded in the plan."""
+
+    @property
+    def is_own(self) -> bool:
+        """True where the objective is the user's own: a function of a module, or a command line."""
+        return self.command is not None or ":" in self.model
 
 
 class Measured(Value):
@@ -314,7 +335,7 @@ class Facts(Value):
     """The wishes."""
     measured: tuple[Measured, ...] = ()
     """One entry a family measured so far."""
-    engines: tuple[str, ...] = ("default", "portfolio", "grid", "random", "qmc", "tpe", "gp", "cmaes", "asha", "hyperband")
+    engines: tuple[str, ...] = ("default", "portfolio", "grid", "random", "qmc", "tpe", "gp", "cmaes", "halving", "asha", "hyperband")
     """Strategies this version can run; the others are rejected with that reason."""
 
 

@@ -62,7 +62,7 @@ class Proposal:
     continues: int | None = None
     """Key of the paused proposal of this stage whose checkpoint this one goes on from (a promotion, an exploit)."""
     rows: int | None = None
-    """Rows of a training fold it is given (successive halving on rows); None: all. Such a trial is never the best."""
+    """Rows of the table it is given (successive halving), the two parts of each split cut alike; None: all. It is never the best."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +14,17 @@ from typing import Any
 
 from advisor import __version__
 from advisor.core.errors import CannotRunError, InputError
-from advisor.core.events import StudyState
+from advisor.core.events import StudyState, TrialState
 from advisor.core.facts import Column, ColumnKind, Facts, Task
 from advisor.core.family import Family
 from advisor.core.metrics import metric as metric_named
+from advisor.core.objective import OwnObjective
+from advisor.core.own import FAMILY
 from advisor.core.plan import Candidate, Plan, Stage, Strategy
 from advisor.core.space import Choice, Config, SearchSpace
 from advisor.report.excerpts import Excerpt, excerpt
 from advisor.report.script import script_text
-from advisor.report.script_brief import Brief, ModelCode, SpaceCode, StageCode, TableCode, literal
+from advisor.report.script_brief import Brief, ModelCode, OwnCode, SpaceCode, StageCode, TableCode, literal
 from advisor.report.script_search import EXPORTED, OPTUNA, SPACE_STAND_INS
 from advisor.session.folder import RunFolder, write_atomically
 from advisor.session.planning import load_plan, rulebook
@@ -80,9 +83,7 @@ def script_of_run(folder: RunFolder, state: StudyState) -> str:
         raise InputError("the run has no plan yet", where=folder.path.name, cure="Wait a moment.")
     plan, first = Plan.from_mapping(state.plan), Plan.from_mapping(state.first_plan)
     request = folder.read_request()
-    race = tuple(
-        (t.family, t.first_config or t.config) for t in state.trials.values() if t.stage == "pilot" and t.status in ("completed", "failed")
-    )
+    race = tuple((t.family, _begun_with(t)) for t in state.trials.values() if t.stage == "pilot" and t.status in ("completed", "failed"))
     planned = {s.name: s for s in plan.stages}
     stages = []
     for started in state.stages:
@@ -100,7 +101,22 @@ def script_of_run(folder: RunFolder, state: StudyState) -> str:
             for s in plan.stages
             if s.name not in ("pilot", "confirm")
         ]
-    return _script(plan, first, folder.read_facts(), name=folder.path.name, data=request.data, stages=tuple(stages), race=race)
+    return _script(
+        plan,
+        first,
+        folder.read_facts(),
+        name=folder.path.name,
+        data=request.data,
+        stages=tuple(stages),
+        race=race,
+        folder=request.working_folder,
+    )
+
+
+def _begun_with(trial: TrialState) -> Config:
+    """The configuration of a trial at its first step: what the objective chose before it belongs to it, what came later does not."""
+    before = [c.config for c in trial.changes if c.step == 0]
+    return before[-1] if before else trial.first_config or trial.config
 
 
 def _script(
@@ -112,6 +128,7 @@ def _script(
     data: str,
     stages: Sequence[tuple[Stage, str | None, SearchSpace | None]],
     race: tuple[tuple[str, Config], ...],
+    folder: str = "",
 ) -> str:
     refused = [s.strategy.value for s, _, _ in stages if s.strategy not in EXPORTED]
     if refused:
@@ -119,7 +136,8 @@ def _script(
     stages = [entry for entry in stages if entry[0].strategy is not Strategy.DEFAULT]
     candidates = _candidates(plan, first, race)
     roots: list[tuple[str, str]] = []
-    table = _table(plan, facts, candidates, data, roots)
+    subject: TableCode | OwnCode
+    subject = _table(plan, facts, candidates, data, roots) if facts.objective is None else _own(facts, facts.objective, name, folder)
     if any(s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO) for s, _, _ in stages) and any(
         type(p).__name__ == "Int" and getattr(p, "log", False) for c in candidates for _, p in c.space.items()
     ):
@@ -132,17 +150,16 @@ def _script(
     if is_fine:
         pieces.definitions = {"SPACE_STAND_INS": SPACE_STAND_INS, **pieces.definitions}
         pieces.imports |= {"from dataclasses import dataclass"}
-    if any("SimpleNamespace(" in text for text in (table.splits, table.heldout)):
-        pieces.imports |= {"from types import SimpleNamespace"}
-    pieces.imports |= table_imports(table, pieces)
+    if isinstance(subject, TableCode):
+        pieces.imports |= table_imports(subject, pieces)
     brief = Brief(
         name=name,
-        data=data,
+        data=data if facts.objective is None else facts.objective.name,
         made_by=f"Written by tuning-advisor {__version__}, plan {plan.hash[:12]}.",
         direction=plan.direction,
-        subject=table,
+        subject=subject,
         spaces=tuple(_space_code(c, stages) for c in candidates),
-        stages=tuple(_stage_code(plan, s, family, space, stages) for s, family, space in stages),
+        stages=tuple(_stage_code(plan, facts, s, family, space, stages) for s, family, space in stages),
         race=race,
         seed=plan.seed,
         threads=plan.envelope.threads_per_worker,
@@ -151,6 +168,7 @@ def _script(
         pilot_seconds=plan.budget.pilot_seconds,
         end_seconds=plan.budget.confirm_seconds + plan.budget.refit_seconds,
         trials=facts.answers.trials,
+        race_trials=plan.stages[0].trials if facts.answers.trials is not None and plan.stages else None,
         pieces=pieces,
         differences=_differences(candidates, race),
     )
@@ -194,8 +212,20 @@ def _space_code(candidate: Candidate, stages: Sequence[tuple[Stage, str | None, 
     )
 
 
+def _rungs(plan: Plan, facts: Facts, strategy: Strategy) -> dict[str, Any]:
+    """Where the rungs of a bandit begin and end, as `session.searching` gives them."""
+    if strategy not in (Strategy.ASHA, Strategy.HYPERBAND):
+        return {}
+    own = facts.objective
+    low, high = 1, int(plan.candidate.fixed.get("epochs", 1))
+    if own is not None and own.fidelity is not None:
+        low, high = own.fidelity.low, own.fidelity.high
+    return {"min_resource": low} | ({"max_resource": high} if strategy is Strategy.HYPERBAND else {})
+
+
 def _stage_code(
     plan: Plan,
+    facts: Facts,
     stage: Stage,
     family: str | None,
     space: SearchSpace | None,
@@ -207,13 +237,13 @@ def _stage_code(
 
         sampler, pruner, given, full = explicit_settings(
             stage.strategy.value,  # type: ignore[arg-type]
-            plan.sampler,
+            plan.sampler | _rungs(plan, facts, stage.strategy),
             pruner=plan.pruner,
             space=space or plan.space,
             constant_liar=plan.envelope.workers > 1,
         )
         wanted = {"sampler": sampler, "pruner": pruner, "pruner_settings": given, "full_length_first": full}
-    from advisor.session.searching import ENDLESS_TRIALS
+    from advisor.session.proposing import ENDLESS_TRIALS
 
     n_iter = plan.budget.trials_cap or ENDLESS_TRIALS
     trials = stage.trials if stage.name == "fine" or (len(stages) > 1 and stage.strategy not in (Strategy.GRID,)) else None
@@ -289,6 +319,8 @@ def table_imports(table: TableCode, pieces: Excerpt) -> set[str]:
         for n in ast.walk(ast.parse("def f():\n" + "\n".join("    " + line for line in table.splits.split("\n"))))
         if isinstance(n, ast.Name)
     }
+    if "SimpleNamespace" in names:
+        pieces.imports.add("from types import SimpleNamespace")
     return {
         f"from {module} import {name}"
         for name in names - {"np", "pl"}
@@ -482,6 +514,37 @@ def _splitting(plan: Plan, facts: Facts, roots: list[tuple[str, str]]) -> tuple[
         f"part = DEVELOPMENT\ninner = splits({validation}, Y[part], groups=None if GROUPS is None else GROUPS[part], "
         "times=None if TIMES is None else TIMES[part], is_fresh=is_fresh)\nreturn [(part[train], part[test]) for train, test in inner]",
     )
+
+
+# an objective of the user's own ------------------------------------------------------------------------------------------
+
+
+def _own(facts: Facts, own: OwnObjective, name: str, folder: str) -> OwnCode:
+    """How the user's objective is called, as code.
+
+    Raises: CannotRunError when a script could not import it, or is not written for what it is.
+    """
+    fidelity = None if own.fidelity is None else (own.fidelity.name, own.fidelity.low, own.fidelity.high)
+    if own.kind == "command":
+        if facts.answers.command is None:
+            raise CannotRunError("the command is not known", where=name, cure="Start the run with --command.")
+        code = f"COMMAND = {literal(facts.answers.command)}\nFOLDER = {literal(folder or '.')}"
+        return OwnCode(family=FAMILY, code=code, call="", kind="command", fidelity=fidelity)
+    module, _, function = own.name.partition(":")
+    if own.kind not in ("function", "optuna") or not function.isidentifier():
+        raise CannotRunError(
+            f"the objective {own.name} is nothing that a script can import",
+            where=name,
+            cure="Put it into a module of its own, as a function, and name it as module:function.",
+        )
+    if own.kind == "optuna" and not len(own.space) and not name:
+        raise CannotRunError("the objective tells its space as it runs", where=name, cure="Run it, and export the run.")
+    place = f"sys.path.insert(0, {literal(folder or os.getcwd())})  # where {module} is found\n"
+    if module.endswith(".py"):
+        place = f"sys.path.insert(0, {literal(str(Path(folder or '.', module).resolve().parent))})\n"
+        module = Path(module).stem
+    code = f"{place}from {module} import {function} as objective  # noqa: E402"
+    return OwnCode(family=FAMILY, code=code, call="objective(dict(config))", kind=own.kind, fidelity=fidelity)
 
 
 # models ---------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ class Request(Value):
     """True when the plan is what the rules recommend for the facts, so that measured facts may revise it."""
     command: str = ""
     """The command that repeats the run."""
+    working_folder: str = ""
+    """Where an objective of the user's own is read as seen from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from pydantic import ValidationError
 
 from advisor.core.errors import InputError, nearest
 from advisor.core.facts import Answers, Facts
+from advisor.core.objective import OwnObjective
 
 
-def gather(data: Any, *, query: str | None = None, runs: str | Path = "runs", **answers: Any) -> Facts:
+def gather(data: Any = None, *, query: str | None = None, runs: str | Path = "runs", **answers: Any) -> Facts:
     """Facts about this machine and `data` (a path, ``sklearn:NAME``, a URL with `query`, or a data frame), with `answers`.
+
+    Without `data` the answers must name an objective of your own: ``model="module:function"``, or ``command`` and ``space``.
 
     `answers` are fields of `Answers`: ``target``, ``goal``, ``budget_seconds`` …
 
@@ -24,6 +28,11 @@ def gather(data: Any, *, query: str | None = None, runs: str | Path = "runs", **
     """
     wishes = read_answers(**answers)
     from advisor.probes.hardware import probe_hardware
+
+    if wishes.is_own:
+        return _own_facts(data, wishes, Path(runs))
+    if data is None:
+        raise InputError("missing DATA", where="gather", cure="Name a table, or an objective of your own with --model module:function.")
     from advisor.profiling.profile import profile_table
 
     dataset = profile_table(
@@ -37,7 +46,31 @@ def gather(data: Any, *, query: str | None = None, runs: str | Path = "runs", **
         weights=wishes.weights,
     )
     hardware = probe_hardware(runs=Path(runs), cluster=wishes.cluster)
-    return Facts(hardware=hardware, data=dataset, answers=wishes)
+    return Facts(hardware=hardware, data=dataset, answers=wishes, engines=engines_here())
+
+
+def _own_facts(data: Any, wishes: Answers, runs: Path) -> Facts:
+    from advisor.probes.hardware import probe_hardware
+    from advisor.session.owning import bring
+
+    if data is not None:
+        raise InputError(
+            "the objective is your own, and no table is read for it", where=str(data), cure="Leave DATA out, or --model and --command."
+        )
+    own = bring(wishes).own
+    return Facts(hardware=probe_hardware(runs=runs, cluster=wishes.cluster), objective=own, answers=wishes, engines=engines_here(own))
+
+
+OPTIONAL = {"pbt": "ray", "hypergradient": "torch"}
+"""Strategies that only run where a library is installed that not everybody has, with its name."""
+
+
+def engines_here(own: OwnObjective | None = None) -> tuple[str, ...]:
+    """The strategies that can be executed in this environment, by name."""
+    found = [*Facts.model_fields["engines"].default, *(s for s, library in OPTIONAL.items() if find_spec(library) is not None)]
+    if own is not None and own.kind == "keras":
+        return ("default", "portfolio", "random", "hyperband", "tpe", "gp", "qmc")
+    return tuple(found)
 
 
 def read_answers(**answers: Any) -> Answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -104,27 +105,49 @@ def create(
     Raises: InputError when a plan changed by hand cannot be meant, or its table is gone; CannotRunError when no engine runs its
     strategy, or the folder exists already or cannot be written. The plan is refused before a folder is made.
     """
-    _check(plan, facts, None if data is not None or query is not None else facts.data.source)
+    if facts.objective is None:
+        _check(plan, facts, None if data is not None or query is not None else facts.data.source)
     follows = _follows(plan, facts)
     target = Path(run_dir) if run_dir is not None else Path(runs)
     try:
-        target = target if run_dir is not None else free_place(target, name or _name_of(facts.data.source))
+        stem = _name_of(facts.data.source) if facts.objective is None else name_stem(facts.objective.name)
+        target = target if run_dir is not None else free_place(target, name or stem)
         target.mkdir(parents=True, exist_ok=run_dir is not None)
         folder = RunFolder(target.resolve())
         if folder.journal.exists():
             raise CannotRunError("a run lives here already", where=str(target), cure="Name another folder, or resume it.")
         folder.logs.mkdir(exist_ok=True)
         folder.work.mkdir(exist_ok=True)
-        source = _source(facts.data.source if data is None else data, query, folder)
         folder.write_facts(facts)
-        command = f"advisor run {facts.data.source} --target {plan.target} --budget {plan.budget.seconds:g}s --seed {plan.seed}"
-        folder.write_request(Request(data=source, follows_facts=follows, command=command))
+        folder.write_request(_request(plan, facts, data, query, folder, follows=follows))
         save_plan(plan, folder.plan, facts=facts)
     except OSError as error:
         raise CannotRunError(
             f"cannot write a run: {error.strerror}", where=str(target), cure="Choose a folder that can be written with --runs."
         ) from error
     return folder
+
+
+def _request(plan: Plan, facts: Facts, data: Any, query: str | None, folder: RunFolder, *, follows: bool) -> Request:
+    rest = f"--budget {plan.budget.seconds:g}s --seed {plan.seed}"
+    if facts.objective is not None:
+        answers = facts.answers
+        given = {"--command": answers.command, "--space": answers.space, "--fidelity": answers.fidelity, "--direction": answers.direction}
+        named = [f"--model {answers.model}"] if ":" in answers.model else []
+        words = [*named, *(f"{flag} {shlex.quote(value)}" for flag, value in given.items() if value is not None)]
+        return Request(
+            data=facts.objective.name,
+            follows_facts=follows,
+            command=f"advisor run {' '.join(words)} {rest}",
+            working_folder=str(Path.cwd()),
+        )
+    source = _source(facts.data.source if data is None else data, query, folder)
+    return Request(data=source, follows_facts=follows, command=f"advisor run {facts.data.source} --target {plan.target} {rest}")
+
+
+def name_stem(name: str) -> str:
+    """What a folder may be called after `name`."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "run"
 
 
 def _check(plan: Plan, facts: Facts, source: str | None) -> None:
@@ -171,7 +194,7 @@ def _source(data: Any, query: str | None, folder: RunFolder) -> str:
 def _name_of(source: str) -> str:
     """A folder name made from what the user named."""
     stem = Path(source.removeprefix("sklearn:")).name.split(".")[0] if "://" not in source else "query"
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:40] or "run"
+    return name_stem(stem)
 
 
 def free_place(runs: Path, stem: str) -> Path:

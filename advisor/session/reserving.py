@@ -21,7 +21,11 @@ SLACK = 1.2
 def ranked(state: StudyState) -> list[TrialState]:
     """Trials of pilot and search that ran in full, best first, the earlier one of equals first."""
     sign = 1 if state.direction == "maximize" else -1
-    finished = [t for t in state.trials.values() if t.status == "completed" and t.stage != "confirm" and t.value is not None]
+    finished = [
+        t
+        for t in state.trials.values()
+        if t.status == "completed" and t.stage != "confirm" and t.value is not None and t.rows is None and t.is_static
+    ]
     return sorted(finished, key=lambda t: (-sign * (t.value or 0.0), t.number))
 
 

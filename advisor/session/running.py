@@ -45,6 +45,11 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
     from advisor.supervise.resumption import interrupted
 
     folder = RunFolder(run_dir)
+    if folder.read_facts().objective is not None:
+        from advisor.session.tuning import run_own
+
+        run_own(run_dir, began=began, clock=clock)
+        return
     with RunLock(run_dir), StopSignals() as signals, Journal.open(folder.journal, is_abandoned=signals) as journal:
         events = [event for _, event in read_events(folder.journal)]
         recorder = Recorder(journal, events, began=began, clock=clock)

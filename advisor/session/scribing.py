@@ -16,7 +16,7 @@ from advisor.core.events import (
     TrialPruned,
     TrialStarted,
 )
-from advisor.core.ports import LibraryLoop, Proposal, Result
+from advisor.core.ports import Proposal, Result
 from advisor.core.space import Config
 from advisor.supervise.commands import Command
 
@@ -116,9 +116,3 @@ class StageScribe:
                 self._walk.has_stopped = True
             elif command.name in ("pause", "skip"):
                 self.noted(f"{command.name} is not possible while a library runs its own loop", is_warning=True)
-
-
-def run_loop(walk: Walk, loop: LibraryLoop, scribe: StageScribe) -> None:
-    """Runs the stage; what still counts as running at its end is journalled as what it is."""
-    loop.run(scribe)
-    walk.was_interrupted = walk.was_interrupted or walk.is_interrupted()

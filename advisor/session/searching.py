@@ -4,34 +4,21 @@ from __future__ import annotations
 
 from functools import partial
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from advisor.core.errors import CannotRunError
 from advisor.core.events import Noted, PlanRevised, StageStarted, TrialState
 from advisor.core.facts import Measured
-from advisor.core.plan import Plan, Stage, Strategy
-from advisor.core.ports import Engine, Result
-from advisor.core.space import Config, SearchSpace
+from advisor.core.plan import Plan, Strategy
 from advisor.core.value import round_significant
 from advisor.engines.portfolio import PortfolioEngine
 from advisor.session.planning import changes, recommend
+from advisor.session.proposing import engine_for, loop_for, plan_space
 from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
 
 SPARE_RATIO = 0.2
 """Another family is searched when at least this share of the budget is left once the first one's search is exhausted. [H]"""
-ENDLESS_TRIALS = 100_000
-"""A random search that the clock ends: more candidates than any budget affords."""
-
-
-_OPTUNA: dict[Strategy, Literal["tpe", "gp", "cmaes", "qmc", "asha", "hyperband"]] = {
-    Strategy.TPE: "tpe",
-    Strategy.GP: "gp",
-    Strategy.CMAES: "cmaes",
-    Strategy.QMC: "qmc",
-    Strategy.ASHA: "asha",
-    Strategy.HYPERBAND: "hyperband",
-}
 
 
 def pilot(walk: Walk) -> None:
@@ -145,7 +132,7 @@ def _measured(walk: Walk) -> tuple[Measured, ...]:
     """The measured facts of every family with a finished trial, rounded as the rules see them."""
     by_family: dict[str, list[TrialState]] = {}
     for t in walk.recorder.state.trials.values():
-        if t.status == "completed" and t.fit_seconds > 0:
+        if t.status == "completed" and t.fit_seconds > 0 and t.rows is None:
             by_family.setdefault(t.family, []).append(t)
     return tuple(
         Measured(
@@ -193,7 +180,11 @@ def _search_stages(walk: Walk) -> None:
         left = walk.trials_left()
         if any(s.stage in later for s in walk.recorder.state.stages) or _spare_seconds(walk) <= 0 or left == 0:
             continue
-        engine, space = _engine(walk, stage, coarse=stages[position - 1] if position else None, history=history)
+        loop = loop_for(walk, stage)
+        if loop is not None:
+            walk.run_loop(loop, stage=stage, space=plan_space(walk, stage), reserve=partial(reserve, walk))
+            continue
+        engine, space = engine_for(walk, stage, coarse=stages[position - 1] if position else None, history=history)
         own = sum(t.stage == stage.name and t.status != "interrupted" for t in walk.recorder.state.trials.values())
         walk.drive(engine, stage=stage, space=space, reserve=partial(reserve, walk), max_trials=None if left is None else left + own)
 
@@ -260,69 +251,3 @@ def _turn_to(walk: Walk, family: str) -> bool:
     )
     walk.plan = plan
     return True
-
-
-def _engine(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tuple[Config, Result]]) -> tuple[Engine, SearchSpace]:
-    """The engine of a search stage, and the space it moves in: parameters the stage does not name stay at the best so far."""
-    plan = walk.plan
-    space = plan.space.restrict(stage.space) if stage.space else plan.space
-    common: dict[str, Any] = {"direction": plan.direction, "seed": plan.seed, "history": history}
-    match stage.strategy:
-        case Strategy.GRID:
-            from advisor.engines.levels import levels, refine
-            from advisor.engines.sklearn_search import GridEngine
-
-            grid = levels(space, stage.trials)
-            best = _best_config(walk, stages=("pilot", "coarse"))
-            if stage.name == "fine" and coarse is not None and best is not None:
-                grid = refine(space, best, levels(space, coarse.trials), stage.trials)
-            return GridEngine(space, levels=grid, splits=plan.validation.splits, **common), space
-        case Strategy.RANDOM | Strategy.PORTFOLIO:
-            from advisor.engines.sklearn_search import RandomEngine
-
-            wanted = plan.budget.trials_cap or ENDLESS_TRIALS
-            return RandomEngine(space, n_iter=wanted, splits=plan.validation.splits, **common), space
-        case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC | Strategy.ASHA | Strategy.HYPERBAND as sampler:
-            from advisor.engines.optuna_study import OptunaEngine
-
-            return (
-                OptunaEngine(
-                    space,
-                    strategy=_OPTUNA[sampler],
-                    settings=plan.sampler | _rungs(walk, sampler),
-                    pruner=plan.pruner,
-                    constant_liar=plan.envelope.workers > 1,
-                    **common,
-                ),
-                space,
-            )
-        case _:
-            raise CannotRunError(
-                f"the strategy {stage.strategy} cannot be executed by this version",
-                where=f"stage {stage.name}",
-                cure="Choose another with --strategy.",
-            )
-
-
-def _rungs(walk: Walk, strategy: Strategy) -> dict[str, Any]:
-    """Where the rungs of a bandit begin and end: the steps of a full trial are not known to the rules' settings."""
-    if strategy not in (Strategy.ASHA, Strategy.HYPERBAND):
-        return {}
-    own = walk.facts.objective
-    if own is not None and own.fidelity is not None:
-        low, high = own.fidelity.low, own.fidelity.high
-    else:
-        low, high = 1, int(walk.family(walk.plan.family).fixed.get("epochs", 1))
-    return {"min_resource": low} | ({"max_resource": high} if strategy is Strategy.HYPERBAND else {})
-
-
-def _best_config(walk: Walk, *, stages: tuple[str, ...]) -> Config | None:
-    """The best configuration of the planned family in the named stages; the earliest of equals, so that a resume finds the same."""
-    state = walk.recorder.state
-    sign = 1 if state.direction == "maximize" else -1
-    finished = [
-        (sign * t.value, -t.number, t.config)
-        for t in state.trials.values()
-        if t.status == "completed" and t.family == walk.plan.family and t.stage in stages and t.value is not None
-    ]
-    return max(finished, key=lambda entry: entry[:2])[2] if finished else None

@@ -198,6 +198,7 @@ def _conduct(
             commands=CommandBox(folder.path if opened.is_kept else None),
             is_interrupted=opened.is_interrupted,
             keeps_models=opened.is_kept,
+            brought=objective,
             shutdown_seconds=0.0 if is_inline else SHUTDOWN_SECONDS,
         )
         try:

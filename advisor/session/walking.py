@@ -12,7 +12,7 @@ from advisor.core.facts import Facts
 from advisor.core.family import Family
 from advisor.core.own import own_family
 from advisor.core.plan import Plan, Stage
-from advisor.core.ports import Engine, Limits, Result
+from advisor.core.ports import Engine, LibraryLoop, Limits, Proposal, Result
 from advisor.core.space import Config, SearchSpace
 from advisor.core.value import encode
 from advisor.session.folder import RunFolder, publish_best
@@ -68,6 +68,10 @@ class Walk:
     """False for a run that leaves no folder behind."""
     shutdown_seconds: float = SHUTDOWN_SECONDS
     """Kept back at the very end."""
+    brought: Callable[..., Any] | None = None
+    """The user's own objective, where it is one."""
+    registered: set[str] = field(default_factory=set)
+    """Objectives on fewer rows that the workers know."""
     histories: dict[str, list[tuple[Config, Result]]] = field(default_factory=dict)
     """What the pilot evaluated, by family."""
     ranking: list[str] = field(default_factory=list)
@@ -125,6 +129,50 @@ class Walk:
             )
             self.pool.register(f"{purpose}/{family}", objective)
 
+    def objective(self) -> Callable[..., Any]:
+        """The objective of the planned family, for a library that runs trials by itself."""
+        if self.brought is not None:
+            return self.brought
+        return self.prepared.objective(
+            self.family(self.plan.family),
+            seed=self.plan.seed,
+            threads=self.plan.envelope.threads_per_worker,
+            device=self.plan.envelope.device,
+        )
+
+    def objective_name(self, proposal: Proposal, purpose: str) -> str:
+        """Under which name the workers know what evaluates `proposal`; one on fewer rows is made known when it is first asked for."""
+        family = proposal.family or self.plan.family
+        if proposal.rows is None:
+            return f"{purpose}/{family}"
+        name = f"{purpose}/{family}@{proposal.rows}"
+        if name not in self.registered:
+            whole = self.prepared.objective(
+                self.family(family), seed=self.plan.seed, threads=self.plan.envelope.threads_per_worker, device=self.plan.envelope.device
+            )
+            self.pool.register(name, whole.with_rows(proposal.rows))
+            self.registered.add(name)
+        return name
+
+    def run_loop(self, loop: LibraryLoop, *, stage: Stage, space: SearchSpace, reserve: Callable[[StudyState], float]) -> bool:
+        """Lets a library run a stage by its own loop, and takes down what it does. False when a signal asks the process to go."""
+        from advisor.session.scribing import StageScribe
+        from advisor.supervise.resumption import next_trial
+
+        if not any(s.stage == stage.name for s in self.recorder.state.stages):
+            self.recorder.emit(
+                StageStarted(
+                    stage=stage.name,
+                    strategy=stage.strategy.value,
+                    engine=stage.engine,
+                    space={n: p.model_dump(mode="json") for n, p in space.items()},
+                )
+            )
+        end = lambda: self.end() - reserve(self.recorder.state)  # noqa: E731
+        loop.run(StageScribe(self, stage, end, next_trial=next_trial(self.recorder.state)))
+        self.was_interrupted = self.was_interrupted or self.is_interrupted()
+        return not self.was_interrupted
+
     def drive(
         self,
         engine: Engine,
@@ -170,7 +218,7 @@ class Walk:
                 self.pool,
                 stage=stage.name,
                 family=self.plan.family,
-                objective_name=lambda proposal: f"{purpose}/{proposal.family or self.plan.family}",
+                objective_name=lambda proposal: self.objective_name(proposal, purpose),
                 limits=Limits(
                     deadline=self.end() - reserve(self.recorder.state),
                     trial_seconds=trial_seconds or self.plan.envelope.trial_seconds,

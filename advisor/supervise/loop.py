@@ -260,7 +260,7 @@ class _Drive:
     def _fits(self, proposal: Proposal) -> bool:
         """True when the trial should end in time, judged by finished ones of its family, those of this stage first."""
         family = proposal.family or self.family
-        ended = [t for t in self.state().trials.values() if t.status == "completed" and t.family == family]
+        ended = [t for t in self.state().trials.values() if t.status == "completed" and t.family == family and t.rows == proposal.rows]
         here = [t.seconds for t in ended if t.stage == self.stage] or [t.seconds for t in ended]
         if not here:
             return True

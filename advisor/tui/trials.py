@@ -170,7 +170,7 @@ class TrialTable(ScrollView, can_focus=True):
     def _rank(self, trial: TrialState) -> tuple[float, ...]:
         match self.sort:
             case "best score":
-                value = trial.value if trial.status == "completed" else None
+                value = trial.value if trial.status == "completed" and trial.rows is None else None
                 return (value is None, 0.0 if value is None else value if self._smaller else -value, -trial.number)
             case "slowest":
                 return (-trial.seconds, -trial.number)

@@ -485,7 +485,7 @@ def best_curve(state: StudyState) -> Curve:
     points, steps = [], []
     best: float | None = None
     for trial in state.trials.values():
-        if trial.status != "completed" or trial.value is None or trial.stage == "confirm":
+        if trial.status != "completed" or trial.value is None or trial.stage == "confirm" or trial.rows is not None:
             continue
         points.append((float(trial.number), trial.value))
         if best is None or state.better(trial.value, best):

@@ -1,0 +1,170 @@
+"""Which engine executes a stage: the strategy of the plan, the library that runs it, and what it is given."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from advisor.core.errors import CannotRunError
+from advisor.core.plan import Stage, Strategy
+from advisor.core.ports import Engine, LibraryLoop, Result
+from advisor.core.space import Choice, Config, SearchSpace
+from advisor.session.walking import Walk
+
+ENDLESS_TRIALS = 100_000
+"""A random search that the clock ends: more candidates than any budget affords."""
+
+
+_OPTUNA: dict[Strategy, Literal["tpe", "gp", "cmaes", "qmc", "asha", "hyperband"]] = {
+    Strategy.TPE: "tpe",
+    Strategy.GP: "gp",
+    Strategy.CMAES: "cmaes",
+    Strategy.QMC: "qmc",
+    Strategy.ASHA: "asha",
+    Strategy.HYPERBAND: "hyperband",
+}
+
+
+HALVING_SHARE = 0.8
+"""Share of the forecast trials that a ladder may cost: one that the clock cuts off has no trial on all rows. [H]"""
+
+
+def plan_space(walk: Walk, stage: Stage) -> SearchSpace:
+    """The space a stage moves in: parameters that it does not name stay at the best so far."""
+    space = walk.plan.space
+    return space.restrict(stage.space) if stage.space else space
+
+
+def engine_for(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tuple[Config, Result]]) -> tuple[Engine, SearchSpace]:
+    """The engine of a search stage, and the space it moves in.
+
+    Raises: CannotRunError when no engine of this version runs the strategy.
+    """
+    plan = walk.plan
+    space = plan_space(walk, stage)
+    common: dict[str, Any] = {"direction": plan.direction, "seed": plan.seed, "history": history}
+    match stage.strategy:
+        case Strategy.GRID:
+            from advisor.engines.levels import levels, refine
+            from advisor.engines.sklearn_search import GridEngine
+
+            grid = levels(space, stage.trials)
+            best = _best_config(walk, stages=("pilot", "coarse"))
+            if stage.name == "fine" and coarse is not None and best is not None:
+                grid = refine(space, best, levels(space, coarse.trials), stage.trials)
+            return GridEngine(space, levels=grid, splits=plan.validation.splits, **common), space
+        case Strategy.RANDOM | Strategy.PORTFOLIO:
+            from advisor.engines.sklearn_search import RandomEngine
+
+            wanted = plan.budget.trials_cap or ENDLESS_TRIALS
+            return RandomEngine(space, n_iter=wanted, splits=plan.validation.splits, **common), space
+        case Strategy.HALVING:
+            return _halving(walk, stage, space, common), space
+        case Strategy.HYPERBAND if walk.facts.objective is not None and walk.facts.objective.kind == "keras":
+            from advisor.engines.keras_tuner import KerasTunerEngine
+
+            epochs = _rungs(walk, stage.strategy)
+            return KerasTunerEngine(space, max_epochs=epochs["max_resource"], min_epochs=epochs["min_resource"], **common), space
+        case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC | Strategy.ASHA | Strategy.HYPERBAND as sampler:
+            from advisor.engines.optuna_study import OptunaEngine
+
+            return (
+                OptunaEngine(
+                    space,
+                    strategy=_OPTUNA[sampler],
+                    settings=plan.sampler | _rungs(walk, sampler),
+                    pruner=plan.pruner,
+                    constant_liar=plan.envelope.workers > 1,
+                    **common,
+                ),
+                space,
+            )
+        case _:
+            raise CannotRunError(
+                f"the strategy {stage.strategy} cannot be executed by this version",
+                where=f"stage {stage.name}",
+                cure="Choose another with --strategy.",
+            )
+
+
+def _halving(walk: Walk, stage: Stage, space: SearchSpace, common: dict[str, Any]) -> Engine:
+    """Successive halving on rows: the grid where all of it can be afforded, else as many draws as can."""
+    from advisor.engines.rungs import affordable_candidates, fewest_rows
+    from advisor.engines.sklearn_search import HalvingGridEngine, HalvingRandomEngine
+
+    plan, prepared = walk.plan, walk.prepared
+    rows, classes, splits = prepared.development_rows, len(prepared.classes), plan.validation.splits
+    power = walk.family(plan.family).cost.rows_power
+    afforded = affordable_candidates(
+        HALVING_SHARE * stage.trials, most=rows, least=fewest_rows(classes=classes, splits=splits), power=power
+    )
+    given: dict[str, Any] = {"splits": splits, "rows": rows, "classes": classes, **common}
+    is_small = all(isinstance(p, Choice) for n, p in space.items() if n in space.free)
+    if is_small and math.prod(len(p.choices) for _, p in space.items() if isinstance(p, Choice)) <= afforded:
+        return HalvingGridEngine(space, **given)
+    return HalvingRandomEngine(space, n_candidates=max(2, afforded), **given)
+
+
+def loop_for(walk: Walk, stage: Stage) -> LibraryLoop | None:
+    """The library that runs a stage by its own loop; None where an engine proposes and we run."""
+    own, cluster = walk.facts.objective, walk.facts.answers.cluster
+    match stage.strategy:
+        case Strategy.PBT:
+            from advisor.engines.ray_tune import PopulationLoop
+
+            mutable = walk.family(walk.plan.family).mutable or None
+            return PopulationLoop(walk.objective(), plan_space(walk, stage), mutable=mutable, **_distributed(walk))
+        case Strategy.ASHA if cluster is not None:
+            from advisor.engines.ray_tune import AshaLoop
+
+            return AshaLoop(walk.objective(), plan_space(walk, stage), trials=walk.trials_left(), **_distributed(walk))
+        case Strategy.HYPERGRADIENT:
+            from advisor.session.differentiating import hypergradient_loop
+
+            return hypergradient_loop(walk, plan_space(walk, stage), own)
+        case _:
+            return None
+
+
+def _distributed(walk: Walk) -> dict[str, Any]:
+    """What both of Ray's loops are given."""
+    from advisor.engines.ray_tune import Cluster
+
+    plan = walk.plan
+    where = Cluster(address=walk.facts.answers.cluster, slots=plan.envelope.workers, cpus=plan.envelope.threads_per_worker)
+    return {
+        "direction": plan.direction,
+        "steps": steps_of(walk)[1],
+        "folder": walk.folder.work / "ray",
+        "seed": plan.seed,
+        "starts": plan.starts,
+        "cluster": where,
+    }
+
+
+def steps_of(walk: Walk) -> tuple[int, int]:
+    """First and last step of a full trial."""
+    own = walk.facts.objective
+    if own is not None and own.fidelity is not None:
+        return own.fidelity.low, own.fidelity.high
+    return 1, int(walk.family(walk.plan.family).fixed.get("epochs", 1))
+
+
+def _rungs(walk: Walk, strategy: Strategy) -> dict[str, Any]:
+    """Where the rungs of a bandit begin and end: the steps of a full trial are not known to the rules' settings."""
+    if strategy not in (Strategy.ASHA, Strategy.HYPERBAND):
+        return {}
+    low, high = steps_of(walk)
+    return {"min_resource": low} | ({"max_resource": high} if strategy is Strategy.HYPERBAND else {})
+
+
+def _best_config(walk: Walk, *, stages: tuple[str, ...]) -> Config | None:
+    """The best configuration of the planned family in the named stages; the earliest of equals, so that a resume finds the same."""
+    state = walk.recorder.state
+    sign = 1 if state.direction == "maximize" else -1
+    finished = [
+        (sign * t.value, -t.number, t.config)
+        for t in state.trials.values()
+        if t.status == "completed" and t.family == walk.plan.family and t.stage in stages and t.value is not None and t.rows is None
+    ]
+    return max(finished, key=lambda entry: entry[:2])[2] if finished else None
