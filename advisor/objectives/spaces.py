@@ -344,11 +344,13 @@ def merge(space: SearchSpace | None, seen: Sequence[Mapping[str, Any]]) -> Searc
     """The space that trials told as they ran: `space` (what is known already) and every record of `seen` put together.
 
     A record is ``{"config": …, "space": {name: parameter as JSON}}``, as `OptunaObjective.last_suggested`. Ranges and choices
-    are united; defaults are those first seen. A parameter that some trials asked for and others did not gets the condition
-    that tells these trials apart exactly, where the value of one parameter before it does: a choice first, the nearest before
-    others; else an integer from or up to some value (the layers of a network). Without such a one it has no condition, and trials that
-    do not ask for it pass over it. Conditions hold for what was seen and may change with the next record: an objective draws what its
-    configuration lacks.
+    are united; defaults are those first seen.
+
+    A parameter that some trials asked for and others did not gets the condition that tells these trials apart exactly, where
+    the value of one parameter before it does: a choice, the one that tells most of them, the nearest of those; else an integer
+    from some value on (the layers of a network), the one of the shortest range. Without such a one it has no condition, and a
+    trial that does not ask for it passes over it. Conditions hold for what was seen and may change with the next record: an
+    objective draws what its configuration lacks.
 
     Raises: InputError when a parameter is of one kind here and of another there.
     """
@@ -412,21 +414,18 @@ def _condition(
         return parameter.when
     if not lacking:
         return None if parameter.when is None or not all(parameter.is_active(c) for c in having) else parameter.when
-    nearest_first = [n for n in reversed(list(before)) if all(n in c for c in having)]
-    for kind in (Choice, Int):
-        for parent in nearest_first:
-            candidate = before[parent]
-            if not isinstance(candidate, kind):
-                continue
-            without = [c[parent] for c in lacking if parent in c]
-            if not without:  # they come and go together: whatever decides on the one decides on the other
-                if candidate.when is not None:
-                    return candidate.when
-                continue
+    found: list[tuple[tuple[int, ...], str, tuple[Any, ...]]] = []
+    for place, (parent, candidate) in enumerate(before.items()):
+        without = [c[parent] for c in lacking if parent in c]
+        if without and all(parent in c for c in having):
             values = _separating(candidate, [c[parent] for c in having], without)
             if values is not None:
-                return {parent: values}
-    return None
+                span = candidate.high - candidate.low if isinstance(candidate, Int) else 0
+                found.append(((isinstance(candidate, Int), -len(without), span, -place), parent, values))
+    if not found:
+        return None
+    _, parent, values = min(found)
+    return {parent: values}
 
 
 def _separating(parent: Float | Int | Choice, having: Sequence[Any], lacking: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -438,10 +437,7 @@ def _separating(parent: Float | Int | Choice, having: Sequence[Any], lacking: Se
         return tuple(c for c in parent.choices if _mark(encode(c)) in there)
     if not isinstance(parent, Int):
         return None
-    if min(having) > max(lacking):
-        values = range(min(having), parent.high + 1)
-    elif max(having) < min(lacking):
-        values = range(parent.low, max(having) + 1)
-    else:
+    if min(having) <= max(lacking):
         return None
+    values = range(min(having), parent.high + 1)
     return tuple(values) if len(values) <= MOST_STEPS else None
