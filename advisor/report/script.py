@@ -31,7 +31,7 @@ def script_text(brief: Brief) -> str:
         ),
         *([brief.pieces.text] if brief.pieces.definitions else []),
         *(_table(brief.subject) if isinstance(brief.subject, TableCode) else _own(brief.subject)),
-        _LOG.format(better=">" if brief.direction == "maximize" else "<"),
+        _LOG.replace("{pull}", _PULL_OPTUNA if _is_optuna(brief) else _PULL),
         *search.blocks,
         *(_end(brief.subject) if isinstance(brief.subject, TableCode) else [_OWN_END]),
         _main(search.calls),
@@ -76,9 +76,13 @@ def _always_different(brief: Brief) -> list[str]:
     return out
 
 
+def _is_optuna(brief: Brief) -> bool:
+    return isinstance(brief.subject, OwnCode) and brief.subject.kind == "optuna"
+
+
 def _imports(brief: Brief, more: Iterable[str]) -> list[str]:
     names = {"import argparse", "import json", "import os", "import time", "from typing import Any", *more, *brief.pieces.imports}
-    names |= set(_TABLE_IMPORTS if isinstance(brief.subject, TableCode) else ())
+    names |= set(_TABLE_IMPORTS if isinstance(brief.subject, TableCode) else _OWN_IMPORTS[brief.subject.kind])
     variables = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS POLARS_MAX_THREADS"
     standard = {n for n in names if n.split()[1].split(".")[0] in _STANDARD}
     return [
@@ -98,6 +102,11 @@ _STANDARD = {
     "json", "math", "os", "pathlib", "random", "re", "shlex", "statistics", "subprocess", "sys", "tempfile", "time", "types", "typing",
     "unicodedata", "warnings",
 }  # fmt: skip
+_OWN_IMPORTS = {
+    "function": ("import sys",),
+    "optuna": ("import sys", "import optuna"),
+    "command": ("import shlex", "import subprocess", "import tempfile"),
+}
 _TABLE_IMPORTS = (
     "from statistics import fmean",
     "import warnings",
@@ -310,33 +319,105 @@ _EITHER = '''def measure(family: str, config: dict[str, Any], pairs: Any = None)
 
 
 def _own(own: OwnCode) -> list[str]:
-    return [own.imports, _OWN_MEASURE[own.kind]]
+    last = None if own.fidelity is None else own.fidelity[2]
+    body = _OWN_MEASURE[own.kind]
+    if own.kind == "function":
+        return [f"{own.code}\nLAST_STEP = {last}", body.replace("{call}", own.call)]
+    if own.kind == "command":
+        steps = "" if own.fidelity is None else f'"{own.fidelity[0]}": "{last}"'
+        return [own.code, body.format(fidelity=steps)]
+    return [own.code, body]
 
 
 _OWN_MEASURE = {
     "function": '''def measure(family: str, config: dict[str, Any]) -> Any:
     """Steps of a trial: its number, the value so far, and no scores. A function that returns a number has one step."""
-    found = objective(dict(config))
+    found = {call}
     if not hasattr(found, "__next__"):
         yield 1, float(found), ()
         return
-    for measurement in found:
-        yield int(measurement.step), float(measurement.value), ()''',
+    try:
+        while True:
+            measurement = next(found)
+            yield int(measurement.step), float(measurement.value), ()
+            if LAST_STEP is not None and measurement.step >= LAST_STEP:
+                return
+    except StopIteration as stop:
+        if stop.value is not None:  # a generator's last word is its score
+            yield 0, float(stop.value), ()''',
     "command": '''def measure(family: str, config: dict[str, Any]) -> Any:
-    """Steps of a trial: every line of JSON that the command prints, as {"step": 3, "value": 0.41}."""
-    words = [word.format(**config) for word in shlex.split(COMMAND)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            for line in process.stdout or ():
-                if line.lstrip().startswith("{"):
-                    said = json.loads(line)
-                    yield int(said.get("step", 1)), float(said["value"]), ()
-        finally:
-            process.kill()''',
+    """Steps of a trial: every line of JSON that the command prints, as {{"step": 3, "value": 0.41}}."""
+    with tempfile.TemporaryDirectory() as folder:
+        given = {{name: written(value) for name, value in config.items()}}
+        given |= {{"seed": str(SEED), "checkpoint": os.path.join(folder, "checkpoint"), {fidelity}}}
+        words: list[str] = []
+        for word in shlex.split(COMMAND):
+            try:
+                words.append(word.format(**given))
+            except KeyError:  # a parameter that does not hold here: its option goes with it
+                if words and words[-1].startswith("-") and word.startswith("{{"):
+                    words.pop()
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=FOLDER) as process:
+            try:
+                for line in process.stdout or ():
+                    if line.lstrip().startswith("{{"):
+                        said = json.loads(line)
+                        yield int(said.get("step", 0)), float(said["value"]), ()
+            except GeneratorExit:
+                process.terminate()
+                raise
+        if process.returncode:
+            raise RuntimeError(f"the command ended with {{process.returncode}}")
+
+
+def written(value: Any) -> str:
+    """A value as an argument."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)''',
+    "optuna": '''class Watched(optuna.trial.FixedTrial):
+    """A trial of Optuna's with its parameters given, whose reports are watched."""
+
+    def __init__(self, config: dict[str, Any], observe: Any) -> None:
+        super().__init__(config)
+        self.observe, self.steps, self.is_behind, self.shift = observe, [], False, None
+
+    def report(self, value: float, step: int) -> None:
+        """Takes down the step, counted from 1."""
+        self.shift = (1 if step == 0 else 0) if self.shift is None else self.shift
+        step += self.shift
+        if not self.steps or step > self.steps[-1][0]:
+            self.steps.append((step, float(value)))
+            self.is_behind = self.observe is not None and self.observe(step, float(value))
+
+    def should_prune(self) -> bool:
+        """True once others do better."""
+        return self.is_behind
+
+
+def measure(family: str, config: dict[str, Any], observe: Any = None) -> Any:
+    """One step: the objective runs in full, or until it is told to prune."""
+    trial = Watched(config, observe)
+    try:
+        value = float(objective(trial))
+    except optuna.TrialPruned:
+        return trial.steps, trial.steps[-1][1], "pruned"
+    return trial.steps or [(1, value)], value, "completed"''',
 }
 
 
 # the log and the end --------------------------------------------------------------------------------------------------
+
+_PULL = """        for step, value, scores in measure(family, config):
+            trial |= {"value": value, "scores": scores}
+            if step == 0:
+                break  # the score of the trial, where it is not that of its last step
+            trial["steps"].append((step, value))
+            if observe is not None and observe(step, value):
+                trial["status"] = "pruned"
+                break
+"""
+_PULL_OPTUNA = """        trial["steps"], value, trial["status"] = measure(family, config, observe)
+        trial["value"] = value
+"""
 
 _LOG = '''BEGAN = time.monotonic()
 DONE: list[dict[str, Any]] = []
@@ -354,18 +435,12 @@ def run_trial(stage: str, family: str, config: dict[str, Any], observe: Any = No
     """Runs one trial, writes it down and prints it. `observe(step, value)` answers True to stop it early."""
     trial: dict[str, Any] = dict(number=len(DONE), stage=stage, family=family, config=config, status="completed", steps=[])
     try:
-        for step, value, scores in measure(family, config):
-            trial |= {{"value": value, "scores": scores}}
-            trial["steps"].append((step, value))
-            if observe is not None and observe(step, value):
-                trial["status"] = "pruned"
-                break
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(f"the value {{value}} is no finite number")
+{pull}        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"the value {value} is no finite number")
     except Exception as error:  # one bad configuration does not end the search
-        trial |= {{"status": "failed", "value": None, "cause": f"{{type(error).__name__}}: {{error}}"}}
+        trial |= {"status": "failed", "value": None, "cause": f"{type(error).__name__}: {error}"}
     DONE.append(trial)
-    said = f"{{trial['number']:>4}}  {{trial['status']:<9}}  {{trial['value']}}  {{family}} {{config}} {{trial.get('cause', '')}}"
+    said = f"{trial['number']:>4}  {trial['status']:<9}  {trial['value']}  {family} {config} {trial.get('cause', '')}"
     print(said, flush=True)
     if OPTIONS.log:
         with open(OPTIONS.log, "a") as file:
@@ -377,7 +452,7 @@ def best(family: str | None = None, stages: tuple[str, ...] = ()) -> dict[str, A
     """The best trial that ran in full, the earliest of equals; of one family or of some stages where they are named."""
     full = [t for t in DONE if t["status"] == "completed" and family in (None, t["family"]) and (not stages or t["stage"] in stages)]
     if not full:
-        raise SystemExit("no trial has ended in full: " + "; ".join({{t.get("cause", t["status"]) for t in DONE}}))
+        raise SystemExit("no trial has ended in full: " + "; ".join({t.get("cause", t["status"]) for t in DONE}))
     return max(full, key=lambda t: (SIGN * t["value"], -t["number"]))'''
 
 

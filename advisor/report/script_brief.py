@@ -75,8 +75,10 @@ class OwnCode:
 
     family: str
     """How trials name it."""
-    imports: str
-    """Statements that make ``objective`` callable."""
+    code: str
+    """Statements that make ``objective`` callable, or say what ``COMMAND`` is."""
+    call: str
+    """How a function is called, such as ``objective(dict(config))``."""
     kind: Literal["function", "optuna", "command"]
     """How it is called."""
     fidelity: tuple[str, int, int] | None
@@ -161,6 +163,8 @@ class Brief:
     """Of it kept back for the honest end."""
     trials: int | None
     """Trials in all; None: the time decides."""
+    race_trials: int | None = None
+    """Trials of the race at most, where trials in all are limited."""
     pieces: Excerpt = field(default_factory=Excerpt)
     """Definitions copied from the advisor's own source."""
     differences: tuple[str, ...] = ()

@@ -71,7 +71,7 @@ def _race(brief: Brief) -> str:
     return (
         f"STARTS = {{\n{rows}}}\n"
         '"""Family to configurations with a published source, the default first."""\n'
-        f"RACE_SECONDS = {brief.pilot_seconds:g}\n\n\n{_OPEN_RACE}"
+        f"RACE_SECONDS = {brief.pilot_seconds:g}\nRACE_TRIALS = {brief.race_trials}\n\n\n{_OPEN_RACE}"
     )
 
 
@@ -87,6 +87,8 @@ _OPEN_RACE = '''def race() -> None:
         if not is_over():
             run_trial("pilot", family, left[family].pop(0))
     while not is_over() and time.monotonic() - BEGAN < RACE_SECONDS and left[best()["family"]]:
+        if RACE_TRIALS is not None and len(DONE) >= RACE_TRIALS:
+            return
         run_trial("pilot", best()["family"], left[best()["family"]].pop(0))'''
 
 

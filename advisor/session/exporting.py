@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -539,7 +538,7 @@ def _own(facts: Facts, own: OwnObjective, name: str, folder: str) -> OwnCode:
         )
     if own.kind == "optuna" and not len(own.space) and not name:
         raise CannotRunError("the objective tells its space as it runs", where=name, cure="Run it, and export the run.")
-    place = f"sys.path.insert(0, {literal(folder or os.getcwd())})  # where {module} is found\n"
+    place = f"sys.path.insert(0, {literal(folder or str(Path.cwd()))})  # where {module} is found\n"
     if module.endswith(".py"):
         place = f"sys.path.insert(0, {literal(str(Path(folder or '.', module).resolve().parent))})\n"
         module = Path(module).stem
