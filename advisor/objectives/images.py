@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from advisor.core.errors import CannotRunError, InputError
+from advisor.core.errors import InputError
 from advisor.core.facts import Column, ColumnKind
 from advisor.core.family import Family
 
@@ -24,8 +24,8 @@ IMAGE = Column(name="image", kind=ColumnKind.IMAGE)
 """The one feature of a data set of images."""
 Pixels = npt.NDArray[Any]
 """``(images, height, width, channels)``, uint8 or float32."""
-MOST_FEATURES = 20_000
-"""Pixels that a family without an eye for images can be given as features. Source: our choice, 160 MB a thousand rows."""
+MOST_SIDE_OF_COLUMNS = 32
+"""Families that know columns only see larger images through blocks of pixels and their means, so many a side. Source: our choice."""
 
 
 class Images:
@@ -112,19 +112,29 @@ class ImageStep(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class PixelColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Numbers ``(images, height · width · channels)``, for families that know columns only."""
+    """Numbers ``(images, height · width · channels)``, for families that know columns only; of large images the means of blocks."""
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002
-        """This step. Raises: CannotRunError when an image has too many pixels to be columns."""
-        self.n_features_in_ = int(np.prod(images_of(X).shape[1:]))
-        if self.n_features_in_ > MOST_FEATURES:
-            what = f"{self.n_features_in_:,} pixels an image are too many columns for this family"
-            raise CannotRunError(what, where="--model", cure="Choose cnn or mlp, or smaller images.")
+        self.block_ = -(-max(images_of(X).shape[1:3]) // MOST_SIDE_OF_COLUMNS)
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.float64]:
-        images = images_of(X)
-        return images.pixels().reshape(len(images), -1).astype(np.float64)
+        check_is_fitted(self, "block_")
+        images, block = images_of(X), self.block_
+        if block == 1:
+            return images.pixels().reshape(len(images), -1).astype(np.float64)
+        parts = [self._means(images[start : start + 1024].pixels(), block) for start in range(0, len(images), 1024)]
+        return np.concatenate(parts)
+
+    @staticmethod
+    def _means(pixels: Pixels, block: int) -> npt.NDArray[np.float64]:
+        sums, counts = pixels.astype(np.float64), np.ones((1, 1, 1, 1))
+        for axis in (1, 2):
+            starts = np.arange(0, pixels.shape[axis], block)
+            sums = np.add.reduceat(sums, starts, axis=axis)
+            size = np.diff(np.append(starts, pixels.shape[axis]))
+            counts = counts * size.reshape([-1 if i == axis else 1 for i in range(4)])
+        return np.asarray((sums / counts).reshape(len(pixels), -1))
 
 
 def preprocess_images(family: Family) -> Pipeline | ImageStep:
