@@ -32,6 +32,8 @@ import random
 import secrets
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -43,6 +45,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cloudpickle
+import psutil
 
 from advisor.core.errors import AdvisorError, CannotRunError, InputError
 from advisor.core.objective import call, checkpoint_style
@@ -84,6 +87,8 @@ _PATIENCE_SECONDS = 60.0
 """[H] How long a member waits for its donor's checkpoint."""
 _STORE_BYTES = 128 * 2**20
 """Ray's shared memory on a local Ray: objectives travel by file, so nothing large is put there."""
+_WORST = sys.float_info.max / 4
+"""Stands for the value of a trial that diverged, in the direction that is worse; infinities would spoil ASHA's percentiles."""
 _PAUSED = "paused at step"
 """How the cause of a trial that may be gone on from begins; supervision reads it."""
 
@@ -801,7 +806,7 @@ class _RayLoop:
 
     def _write_objective(self) -> None:
         """The objective as a file that every worker reads: object stores die with their node."""
-        worst = math.inf if self.direction == "minimize" else -math.inf
+        worst = _WORST if self.direction == "minimize" else -_WORST
         try:
             pickled = cloudpickle.dumps((self.objective, self.space, worst))
         except Exception as error:
@@ -1124,10 +1129,49 @@ def _local(cluster: Cluster) -> Iterator[None]:
                 _node_ip_address="127.0.0.1",
                 _temp_dir=temporary,
             )
-        yield
+        with _watched(temporary):
+            yield
     finally:
         ray.shutdown()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+_WATCHER = """
+import os, shutil, sys
+sys.stdin.read()
+for said in sys.argv[2:]:
+    pid, began = said.split(":")
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            if file.read().rpartition(")")[2].split()[19] == began:
+                os.kill(int(pid), 9)
+    except OSError:
+        pass
+shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
+
+
+@contextmanager
+def _watched(temporary: str) -> Iterator[None]:
+    """Within, the processes of this process's Ray end at once and its files go, even where this process is killed.
+
+    Ray's own agents would live on for a minute: they report to a server that is gone.
+    """
+    said = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(OSError, IndexError):
+            began = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+            line = Path(f"/proc/{child.pid}/cmdline").read_text()
+            if temporary in line or line.startswith("ray::"):
+                said.append(f"{child.pid}:{began}")
+    watcher = subprocess.Popen([sys.executable, "-c", _WATCHER, temporary, *said], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        watcher.kill()
+        watcher.wait()
+        assert watcher.stdin is not None
+        watcher.stdin.close()
 
 
 @contextmanager

@@ -19,10 +19,9 @@ import pytest
 
 pytest.importorskip("ray")
 
-from advisor.core.errors import CannotRunError, InputError
+from advisor.core.errors import CannotRunError
 from advisor.core.ports import Measurement
-from advisor.core.space import Choice, Config, Float, Int, SearchSpace
-from advisor.engines import ray_tune
+from advisor.core.space import Choice, Config, Float, SearchSpace
 from advisor.engines.ray_tune import AshaLoop, Cluster, PopulationLoop, connected, read_checkpoint
 from advisor.engines.schedule import replay
 from tests.fakes.scribes import RecordingScribe
@@ -141,3 +140,131 @@ class TestOnALocalRay:
         assert {r.status for r in scribe.results.values()} == {"completed", "pruned"}
         assert loop.best is not None and loop.best.step == 16 and len(loop.best.schedule) == 1
         assert not any(scribe.changes.values())
+
+    def test_a_population_whose_engine_was_killed_goes_on_and_no_member_falls_back_to_its_start(self, tmp_path: Path) -> None:
+        ledger = tmp_path / "ledger"
+        script = (
+            "from tests.engines.test_ray_tune import *\n"
+            f"PopulationLoop(Descent({str(ledger)!r}, seconds=0.05), SPACE, direction='minimize', steps=40, seed=5, population=4,"
+            f" folder={str(tmp_path / 'stage')!r}, cluster=Cluster(slots=2)).run(RecordingScribe())\n"
+        )
+        engine = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, start_new_session=True)
+        try:
+            until = time.monotonic() + 150
+            while not ledger.exists() or len([s for s, _, _ in ledger_of(ledger, "step") if s >= 10]) < 4:
+                assert time.monotonic() < until and engine.poll() is None, "the first life runs"
+                time.sleep(0.05)
+            started = psutil.Process(engine.pid).children(recursive=True)
+        finally:
+            os.kill(engine.pid, signal.SIGKILL)
+            engine.wait()
+        _, alive = psutil.wait_procs(started, timeout=60)
+        assert not alive, "Ray ends with the engine that started it"
+        before = ledger_of(ledger, "step")
+        ledger.unlink()
+
+        scribe = RecordingScribe()
+        loop = PopulationLoop(Descent(str(ledger)), SPACE, direction="minimize", steps=40, folder=tmp_path / "stage", population=4, seed=5)
+        loop.run(scribe)
+        begins = ledger_of(ledger, "begin")
+        slowest = sorted(s for s, _, _ in before)[-4 * 3]
+        assert min(step for step, _, _ in begins) > 0 and slowest > 0, "no member falls back to its start"
+        assert {r.status for r in scribe.results.values()} == {"completed"} and len(scribe.results) == 4
+        assert {p.continues for p in scribe.proposals.values()} == {0, 1, 2, 3} and min(scribe.proposals) == 4, "new keys, old members"
+        assert loop.best is not None and loop.best.step == 40
+        assert loop.best.value == pytest.approx(value_under(loop.best.schedule, 40), rel=1e-12), "the schedule holds both lives"
+
+    def test_what_an_objective_does_wrong_ends_its_trial_with_the_cause(self, tmp_path: Path) -> None:
+        scribe = RecordingScribe()
+        starts = [{"lr": 0.1, "how": how} for how in ("raise", "text", "nan", "backwards", "nothing", "fine")]
+        space = SPACE.replace(how=Choice([s["how"] for s in starts]))
+        AshaLoop(misbehave, space, direction="minimize", steps=3, folder=tmp_path, trials=6, starts=starts, grace=3).run(scribe)
+        said = {scribe.proposals[key].config["how"]: (r.status, r.cause) for key, r in scribe.results.items()}
+        assert said["raise"] == ("failed", "ValueError: no such luck")
+        assert said["text"] == ("failed", "the objective measured str, not a number")
+        assert said["nan"] == ("failed", "it measured no finite value at step 3")
+        assert said["backwards"] == ("failed", "step 1 follows step 1")
+        assert said["nothing"] == ("failed", "the objective ended without a measurement")
+        assert said["fine"][0] == "completed"
+
+    def test_a_population_refuses_an_objective_that_yields_no_checkpoint(self, tmp_path: Path) -> None:
+        scribe = RecordingScribe()
+        with pytest.raises(CannotRunError, match="yields no checkpoint"):
+            PopulationLoop(misbehave, SPACE, direction="minimize", steps=5, folder=tmp_path, population=2).run(scribe)
+        assert set(scribe.proposals) == set(scribe.results), "nothing is left running"
+
+
+def misbehave(config: Config, checkpoint: Any = None) -> Iterator[Measurement]:
+    """Does what ``config["how"]`` says; its measurements carry no checkpoint."""
+    how = config.get("how", "fine")
+    if how == "nothing":
+        return
+    for step in (1, 2, 3):
+        if how == "raise" and step == 2:
+            raise ValueError("no such luck")
+        value: Any = {"text": "0.5", "nan": math.nan}.get(how, 1 / step)
+        yield Measurement(1 if how == "backwards" else step, value)
+
+
+def two_nodes(slots: int) -> Any:
+    """A cluster of two nodes on loopback, `slots` trials each, and the second of them."""
+    from ray.cluster_utils import Cluster as LoopbackCluster
+
+    cluster = LoopbackCluster()
+    shared = {"num_cpus": slots, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
+    cluster.add_node(include_dashboard=False, **shared)
+    return cluster, cluster.add_node(**shared)
+
+
+def lose_a_node(tmp_path: Path, *, slots: int, members: int, steps: int, at_step: int, seconds: float) -> None:
+    """A population on two nodes, one of which is killed when all members have passed `at_step`: each goes on from a checkpoint."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
+    ledger = tmp_path / "ledger"
+    cluster, second = two_nodes(slots)
+    lost: list[tuple[float, dict[int, int]]] = []
+
+    def lose(scribe: RecordingScribe) -> bool:
+        furthest = {key: told[-1][0] for key, told in scribe.steps.items() if told}
+        if not lost and len(furthest) == members and min(furthest.values()) >= at_step:
+            cluster.remove_node(second, allow_graceful=False)
+            lost.append((time.time(), furthest))
+        return False
+
+    try:
+        scribe = RecordingScribe(over_when=lose)
+        loop = PopulationLoop(
+            Descent(str(ledger), seconds=seconds),
+            SPACE,
+            direction="minimize",
+            steps=steps,
+            folder=tmp_path / "stage",
+            cluster=Cluster(address=cluster.address),
+            population=members,
+            seed=2,
+        )
+        loop.run(scribe)
+    finally:
+        cluster.shutdown()
+    (at, furthest), *_ = lost
+    assert len({pid for _, pid, _ in ledger_of(ledger, "step")}) > slots, "both nodes trained"
+    again = [step for step, _, begun in ledger_of(ledger, "begin") if begun > at]
+    assert again and min(again) > 0, "no member falls back to its start"
+    # A checkpoint stands at each interval, and a member behind the slowest at the loss by more would have lost one.
+    assert min(again) >= min(furthest.values()) - loop.interval
+    assert {r.status for r in scribe.results.values()} == {"completed"} and len(scribe.results) == members
+    for key, told in scribe.steps.items():
+        own = [step for step, _ in told]
+        jumps = {step for step, _, _, _ in scribe.changes[key]}
+        assert all(b == a + 1 or b - 1 in jumps for a, b in zip(own, own[1:], strict=False)), "no finished step is missing"
+    assert loop.best is not None and loop.best.value == pytest.approx(value_under(loop.best.schedule, steps), rel=1e-12)
+
+
+@pytest.mark.timeout(150)
+def test_a_node_lost_in_mid_run_sends_no_member_back_to_its_start(tmp_path: Path) -> None:
+    lose_a_node(tmp_path, slots=1, members=4, steps=12, at_step=4, seconds=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_larger_population_survives_the_loss_of_a_node_whole(tmp_path: Path) -> None:
+    lose_a_node(tmp_path, slots=3, members=8, steps=60, at_step=20, seconds=0.1)
