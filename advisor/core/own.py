@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from advisor.core.deliberation import Notes, Outline, StrategyChoice, choose_strategy, demanded_strategy, shown
@@ -13,6 +14,7 @@ from advisor.core.family import Cost, Family, Preprocessing
 from advisor.core.metrics import Metric
 from advisor.core.objective import OwnObjective
 from advisor.core.plan import Budget, Candidate, Validation
+from advisor.core.roles import Recognised, RoleStart, recognise, role_starts, scaled
 from advisor.core.rules import Rulebook
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.core.spaces import hold, space_facts
@@ -37,20 +39,22 @@ def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
     assert own is not None
     notes = Notes(passes=("data.", "validation."))
     _refuse_table_answers(facts)
-    space = _held(with_defaults(own.space), facts)
+    found = recognise(own.space, rulebook.roles)
+    space = _held(_by_role(own.space, found, rulebook, notes), facts)
     workers, threads = _workers(facts, notes)
     measured = next((m for m in reversed(facts.measured) if m.family == FAMILY), None)
     seconds = answers.budget_seconds
     trial = measured.fit_seconds if measured is not None else round_significant(seconds * workers / ASSUMED_TRIALS)
-    starts = _starts(own, space)
+    asked = _starts(own, space)
     family = own_family(own, space)
     situation = situation_of(facts).with_values(_facts_of(own, family, trial, workers, threads))
     situation = situation.with_values(_untold(family) if own.kind == "optuna" and not len(space) else space_facts(space, family))
     validation = Validation(scheme="own", folds=1, heldout_ratio=0.0, seed=answers.seed)
-    budget, situation = _budget(facts, trial, len(starts), situation)
+    budget, situation = _budget(facts, trial, len(asked), situation)
     situation = situation.decide(search__trials_at_most=math.inf if answers.trials is None else float(answers.trials))
     trials = int(situation.value("search.trials"))
     budget = budget.model_copy(update={"trials": trials, "trials_cap": answers.trials})
+    starts = _with_practice(asked, role_starts(space, found, rulebook.recipes), trials, notes)
     candidate = Candidate(family=FAMILY, space=space, starts=starts, fit_seconds=trial, is_measured=measured is not None)
     metric = Metric(name=own.measurement, title=own.measurement, direction=own.direction, tasks=(), needs="number", scorer="")
     _explain(facts, own, budget, candidate, notes)
@@ -92,6 +96,58 @@ def own_family(own: OwnObjective, space: SearchSpace | None = None) -> Family:
         mutable=own.mutable,
         source="your own space",
     )
+
+
+def _by_role(given: SearchSpace, found: Mapping[str, Recognised], rulebook: Rulebook, notes: Notes) -> SearchSpace:
+    """`given` where what was left open is filled in by what its hyperparameters are for: default, scale of the draws, group."""
+    roles = {r.name: r for r in rulebook.roles}
+    space = with_defaults(given)
+    practice = next(iter(role_starts(space, found, rulebook.recipes)), None)
+    logs = scaled(given, found, rulebook.roles)
+    for name, parameter in given.items():
+        seen = found.get(name)
+        changed: dict[str, Any] = {}
+        if seen is not None:
+            notes.computed(
+                f"roles.{name}",
+                seen.role,
+                f"Told by {seen.because}.",
+                facts={"confidence": seen.confidence},
+                source=roles[seen.role].source,
+            )
+            if parameter.group is None:
+                changed["group"] = roles[seen.role].group
+            if practice is not None and parameter.default is None and name in practice.config:
+                changed["default"] = practice.config[name]
+                notes.computed(f"space.{name}.default", practice.config[name], f"You gave none; {practice.recipe}.", source=practice.source)
+        if name in logs:
+            changed["log"] = True
+            notes.computed(f"space.{name}.log", True, f"Drawn on a logarithmic scale within your bounds: {logs[name]}.", source=_LOG_SOURCE)
+            middle = with_defaults(SearchSpace(parameters={name: parameter.model_copy(update={"log": True})})).parameters[name].default
+            changed.setdefault("default", parameter.default if parameter.default is not None else middle)
+        if changed:
+            space = space.replace(**{name: space.parameters[name].model_copy(update=changed)})
+    return space
+
+
+def _with_practice(asked: tuple[Config, ...], offered: tuple[RoleStart, ...], trials: int, notes: Notes) -> tuple[Config, ...]:
+    """What was asked for, then starts of published practice, at most a third of the trials."""
+    most = max(1, int(STARTS_RATIO * trials))
+    first = asked[:1]
+    taken = [o for o in offered if o.config in first][:most]
+    further = [o for o in offered if o.config not in asked][: most - len(taken)]
+    for number, start in enumerate((*taken, *further)):
+        notes.computed(f"starts.practice_{number + 1}", dict(start.config), f"Published practice for {start.recipe}.", source=start.source)
+    notes.computed(
+        "starts",
+        len(asked) + len(further),
+        f"The default and your starts ({len(asked)}), then published practice told by roles, at most a third of {trials} trials ({len(further)}).",
+        source="contract: Starts and roles",
+    )
+    return (*asked, *(o.config for o in further))
+
+
+_LOG_SOURCE = "Bergstra and Bengio 2012; Deep Learning Tuning Playbook 2023: what is felt in ratios is drawn on a logarithmic scale"
 
 
 def with_defaults(space: SearchSpace) -> SearchSpace:
@@ -236,7 +292,6 @@ def _explain(facts: Facts, own: OwnObjective, budget: Budget, candidate: Candida
     notes.computed("direction", own.direction, "As you said.", source="the call")
     kind = "measured by the pilot" if candidate.is_measured else f"assumed, as if {ASSUMED_TRIALS} trials fitted: the pilot measures it"
     notes.computed("fit_seconds", candidate.fit_seconds, f"Seconds of one full trial: {kind}.", source="contract: How many trials")
-    notes.computed("starts", len(candidate.starts), "The default, then your starts.", source="the call")
     notes.computed("budget.seconds", budget.seconds, "The time you gave, everything included.", source="the user's answer or its default")
     notes.computed(
         "budget.search_seconds",
@@ -245,7 +300,12 @@ def _explain(facts: Facts, own: OwnObjective, budget: Budget, candidate: Candida
         facts={"answers.budget_seconds": shown(answers.budget_seconds)},
         source="contract: How many trials",
     )
-    notes.computed("budget.pilot_seconds", budget.pilot_seconds, "One trial a start.", source="contract: Fidelity")
+    notes.computed(
+        "budget.pilot_seconds",
+        budget.pilot_seconds,
+        "One trial each for the default and your starts; the others wait until it is known what a trial takes.",
+        source="contract: Fidelity",
+    )
     if answers.trials is not None:
         notes.answered("budget.trials_cap", answers.trials, "max_trials")
     else:

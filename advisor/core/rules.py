@@ -13,6 +13,7 @@ from advisor.core.family import Family
 from advisor.core.metrics import METRICS
 from advisor.core.plan import Pruner, Strategy, Validation, canonical
 from advisor.core.predicates import Lookup, Predicate, Verdict, all_of
+from advisor.core.roles import Recipe, Role
 from advisor.core.value import encode
 
 
@@ -203,6 +204,10 @@ class Rulebook:
     """Families by name."""
     family_sources: Mapping[str, str] = field(default_factory=dict)
     """File of each family."""
+    roles: tuple[Role, ...] = ()
+    """What hyperparameters are for, and how that is told."""
+    recipes: tuple[Recipe, ...] = ()
+    """Starts of published practice by role, in order."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -229,5 +234,7 @@ class Rulebook:
             "rules": [encode(r.table) for r in self.rules],
             "strategies": [encode(s.table) for s in self.strategies.values()],
             "families": [f.model_dump(mode="json") for f in self.families.values()],
+            "roles": [encode(r.model_dump()) for r in self.roles],
+            "recipes": [encode(r.model_dump()) for r in self.recipes],
         }
         return hashlib.sha256(canonical(content).encode()).hexdigest()

@@ -95,7 +95,7 @@ class OptunaEngine:
 
     `history` holds evaluations made before (the race of families): the model learns from those that completed and belong
     to the space, and none is proposed again; what it could not use is said in `notes`. Of parameters that do not move in
-    this stage only the rest of the configuration counts. Default and starts are never
+    this stage only the rest of the configuration counts. `starts` are proposed first, in order. Default and starts are never
     pruned, nor is any trial on epochs before `FULL_LENGTH_FIRST` have run in full, but all are entered at every rung.
 
     The strategies ``hyperband`` (TPE) and ``asha`` (random draws, successive halving) bring their pruner along, whose settings
@@ -117,6 +117,7 @@ class OptunaEngine:
         n_trials: int | None = None,
         history: Sequence[tuple[Config, Result]] = (),
         constant_liar: bool = False,
+        starts: Sequence[Config] = (),
     ) -> None:
         sampler, settings, pruner = _with_own_pruner(strategy, settings or {}, pruner)
         _check_space(space, sampler)
@@ -125,6 +126,7 @@ class OptunaEngine:
         self._seed = seed
         self._pruner = pruner
         self._n_trials = n_trials
+        self._starts = tuple(dict(s) for s in starts)
         self._settings = _settings(sampler, settings, space=space, constant_liar=constant_liar, pruner=pruner)
         self._grid = _finite_grid(space, self._settings["levels"], n_trials) if sampler == "grid" else {}
         self._full_length_first = int(pruner.settings.get(_FULL_LENGTH, FULL_LENGTH_FIRST if pruner.resource == "epoch" else 0))
@@ -207,7 +209,10 @@ class OptunaEngine:
     # asking -------------------------------------------------------------------------------------------------------
 
     def _ask(self, key: int) -> tuple[Trial, Proposal]:
-        """A new trial of the study; one that repeats an evaluated configuration is drawn again a few times."""
+        """A start, or a new trial of the study; one that repeats an evaluated configuration is drawn again a few times."""
+        if key < len(self._starts):
+            config = self._starts[key]
+            return self._enter(config), Proposal(key, dict(config), "start", seed=trial_seed(self._seed, key))
         for attempt in range(MOST_RESAMPLES + 1):
             seed = trial_seed(self._seed, key, attempt)
             trial = self._suggest(self._sampler(seed) if attempt <= RESAMPLES_BY_MODEL else optuna.samplers.RandomSampler(seed=seed))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from advisor.core.errors import RulebookError, nearest
 from advisor.core.family import Family
 from advisor.core.plan import Strategy
 from advisor.core.predicates import Predicate, Verdict, parse_predicate
+from advisor.core.roles import Recipe, Role
 from advisor.core.rules import FIELDS, Adjustment, Bound, Example, Rule, Rulebook, StrategyEntry
 from advisor.core.space import Float, Int
 from advisor.core.value import decode
@@ -27,7 +28,8 @@ _EFFECTS = ("recommend", "shortlist", "set", "advise", "adjust")
 _STRATEGY_KEYS = ("name", "engine", "requires", "needs", "settings", "because", "source")
 _ADJUST_KEYS = ("parameter", "low", "high", "fix", "default", "unit", "freeze")
 _BOUND_KEYS = ("fact", "times", "at_least", "at_most", "power_of_two")
-_TOP_KEYS = ("rule", "strategy", "family")
+_Page = TypeVar("_Page", Role, Recipe)
+_TOP_KEYS = ("rule", "strategy", "family", "role", "recipe")
 
 
 def shipped_folder() -> Path:
@@ -85,11 +87,11 @@ class _Place:
         return str(self)
 
 
-_HEADER = re.compile(r"^\s*\[\[?\s*(rule|strategy|family)\s*\]?\]\s*(#.*)?$")
+_HEADER = re.compile(r"^\s*\[\[?\s*(rule|strategy|family|role|recipe)\s*\]?\]\s*(#.*)?$")
 
 
 def _places(text: str, name: str) -> dict[str, list[_Place]]:
-    """The places of the tables ``rule``, ``strategy`` and ``family`` of a file, in order."""
+    """The places of the top tables of a file (``rule``, ``strategy``, ``role`` …), in order."""
     lines = text.splitlines()
     starts = [(i, found[1]) for i, line in enumerate(lines) if (found := _HEADER.match(line))]
     out: dict[str, list[_Place]] = {key: [] for key in _TOP_KEYS}
@@ -107,6 +109,8 @@ class _Reader:
     strategies: dict[Strategy, StrategyEntry] = field(default_factory=dict)
     families: dict[str, Family] = field(default_factory=dict)
     family_files: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: Path, name: str, level: int) -> None:
@@ -120,7 +124,7 @@ class _Reader:
         places = _places(text, shown)
         self._check_keys(tables, _TOP_KEYS, shown, "")
         family = self._family(tables.get("family"), (places["family"] or [_Place(shown, 1, [])])[0])
-        for key, read in (("strategy", self._strategy), ("rule", None)):
+        for key, read in (("strategy", self._strategy), ("role", self._role), ("recipe", self._recipe), ("rule", None)):
             entries = tables.get(key, [])
             if not isinstance(entries, list):
                 self.faults.append(f"{shown}: write [[{key}]], not [{key}]")
@@ -208,6 +212,33 @@ class _Reader:
         self.families[name] = family
         self.family_files[name] = str(place)
         return name
+
+    def _role(self, table: Mapping[str, Any], place: _Place) -> None:
+        role = self._page(Role, table, place, f"role {str(table.get('name', ''))!r}")
+        if role is not None:
+            self.roles[role.name] = role
+
+    def _recipe(self, table: Mapping[str, Any], place: _Place) -> None:
+        recipe = self._page(Recipe, table, place, f"recipe {str(table.get('name', ''))!r}")
+        if recipe is not None:
+            self.recipes[recipe.name] = recipe
+
+    def _page(self, model: type[_Page], table: Mapping[str, Any], place: _Place, about: str) -> _Page | None:
+        try:
+            return model.model_validate(table)
+        except ValidationError as error:
+            for wrong in error.errors():
+                path = ".".join(str(p) for p in wrong["loc"])
+                hint = f" {nearest(str(wrong['loc'][-1]), model.model_fields)}" if wrong["type"] == "extra_forbidden" else ""
+                self.faults.append(f"{place.of(str(wrong['loc'][-1]) if wrong['loc'] else '')}: {about}: {path}: {wrong['msg']}.{hint}")
+            return None
+
+    def _check_recipes(self) -> None:
+        """A recipe may only name roles that there are."""
+        for recipe in self.recipes.values():
+            for role in (*recipe.needs, *recipe.some, *recipe.without, *(r for s in recipe.starts for r in s.values)):
+                if role not in self.roles:
+                    self.faults.append(f"recipe {recipe.name!r}: unknown role {role!r}. {nearest(role, self.roles)}")
 
     def _rule(self, table: Mapping[str, Any], place: _Place, level: int, family: str | None) -> None:
         name = str(table.get("id", ""))
@@ -334,6 +365,7 @@ class _Reader:
 
     def finish(self) -> Rulebook:
         names = {r.id for _, r in self.rules}
+        self._check_recipes()
         for _, rule in self.rules:
             for wanted in rule.overrides:
                 if wanted not in names and wanted not in self.ids:
@@ -359,6 +391,8 @@ class _Reader:
             adjustments=tuple(r for r in ordered if r.adjust is not None),
             families=dict(sorted(self.families.items())),
             family_sources=dict(sorted(self.family_files.items())),
+            roles=tuple(self.roles.values()),
+            recipes=tuple(self.recipes.values()),
         )
 
 

@@ -75,6 +75,7 @@ def engine_for(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[
                     settings=plan.sampler | _rungs(walk, sampler),
                     pruner=plan.pruner,
                     constant_liar=plan.envelope.workers > 1,
+                    starts=_starts_left(walk, stage, space),
                     **common,
                 ),
                 space,
@@ -148,6 +149,14 @@ def steps_of(walk: Walk) -> tuple[int, int]:
     if own is not None and own.fidelity is not None:
         return own.fidelity.low, own.fidelity.high
     return 1, int(walk.family(walk.plan.family).fixed.get("epochs", 1))
+
+
+def _starts_left(walk: Walk, stage: Stage, space: SearchSpace) -> list[Config]:
+    """Starts of a user's own objective that the pilot had no time for: the search begins with them."""
+    if not walk.is_own or stage.space:
+        return []
+    tried = [t.config for t in walk.recorder.state.trials.values() if t.stage == "pilot"]
+    return [s for s in walk.plan.shortlist[0].starts if s not in tried and not space.faults(s)]
 
 
 def _rungs(walk: Walk, strategy: Strategy) -> dict[str, Any]:
