@@ -252,7 +252,7 @@ class Answers(Value):
     space: str | None = Field(
         default=None, json_schema_extra={"flag": "--space", "question": "Which file holds the search space?", "own": True}
     )
-    """A TOML file, or ``module:NAME``, with the search space of an objective of your own; None: the module's ``SPACE``."""
+    """A TOML file with the search space of an objective of your own; None: the module's ``SPACE``."""
     fidelity: str | None = Field(
         default=None, json_schema_extra={"flag": "--fidelity", "question": "What is a step of your objective?", "own": True}
     )

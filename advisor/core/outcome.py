@@ -56,6 +56,24 @@ class TrialRecord(Value):
         return encode(value)
 
 
+class ScheduleStep(Value):
+    """One entry of a learned schedule."""
+
+    step: int
+    """It holds from after this step on; 0: from the beginning."""
+    config: Config
+    """The configuration from there on."""
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        return decode(value)
+
+    @field_serializer("config", when_used="json")
+    def _encode(self, value: Any) -> Any:
+        return encode(value)
+
+
 class Outcome(Value):
     """The result of a run; None where a number does not exist, with the reason in `reasons`."""
 
@@ -93,6 +111,8 @@ class Outcome(Value):
     """Completed, pruned and failed."""
     seconds: float
     """Budget used."""
+    schedule: tuple[ScheduleStep, ...] = ()
+    """What the best model was trained under, where its configuration changed in flight: the product of a population."""
     findings: tuple[str, ...] = ()
     """What was noticed."""
     reasons: dict[str, str] = {}

@@ -283,11 +283,16 @@ def outcome_text(outcome: Outcome) -> str:
         _section(f"Configuration of {outcome.family}", _table([(k, setting(v)) for k, v in outcome.best_config.items()]))
         if outcome.best_config is not None
         else [],
+        _section("Schedule it was trained under", _schedule_rows(outcome)),
         _section("Findings", [line for finding in outcome.findings for line in _bullet(shown(finding))]),
         _section("Not known", [line for field, reason in outcome.reasons.items() for line in _bullet(f"{field}: {shown(reason)}")]),
         _section("Next", _next_rows(outcome, name)),
     ]
     return "\n".join("\n".join(block) + "\n" for block in blocks if block).rstrip("\n")
+
+
+def _schedule_rows(outcome: Outcome) -> list[str]:
+    return _table([(f"after step {s.step}", ", ".join(f"{k} = {setting(v)}" for k, v in s.config.items())) for s in outcome.schedule])
 
 
 def verdict(outcome: Outcome) -> str:
@@ -303,6 +308,8 @@ def verdict(outcome: Outcome) -> str:
             return "still running; these are the figures so far"
         case "done" | "stopped":
             stopped = "stopped early; " if outcome.status == "stopped" else ""
+    if outcome.plan.task is None:
+        return f"{stopped}{_own_verdict(outcome)}"
     if outcome.shipped == "default":
         return f"{stopped}nothing beat the default on fresh splits: the default {outcome.family} is shipped"
     default = "the default" if outcome.default_family in (None, outcome.family) else f"the default ({outcome.default_family})"
@@ -315,6 +322,20 @@ def verdict(outcome: Outcome) -> str:
     if gain.high < 0:
         return f"{stopped}a tuned {outcome.family} is shipped, yet {default} does better on the held-out rows: {interval}"
     return f"{stopped}a tuned {outcome.family} is shipped; its gain over {default}, {interval}, cannot be settled with these held-out rows"
+
+
+def _own_verdict(outcome: Outcome) -> str:
+    """The best value of an objective of the user's own, and how far it is from the default's."""
+    if outcome.best_value is None:
+        return "no configuration has a value"
+    default = next((t.value for t in outcome.trials if t.origin == "default" and t.status == "completed"), None)
+    best = f"{outcome.metric} {number(outcome.best_value)}"
+    if default is None:
+        return f"the best {best}; the default has no value"
+    if default == outcome.best_value:
+        return f"nothing beat the default, {best}"
+    gain = default - outcome.best_value if outcome.direction == "minimize" else outcome.best_value - default
+    return f"the best {best}, better than the default's {number(default)} by {number(gain)}, as your objective validates"
 
 
 def _signed(value: float) -> str:
@@ -339,10 +360,9 @@ def _next_rows(outcome: Outcome, name: str) -> list[str]:
     name = shown(name, longest=200)
     if outcome.status in ("interrupted", "failed", "nothing_finished"):
         return [f"advisor resume {name}"] if outcome.status == "interrupted" else []
-    rows = [
-        (f"advisor predict {name} NEW.csv", "predictions of the shipped model"),
-        (f"advisor explain {name}", "why it was done this way"),
-    ]
+    rows = [(f"advisor explain {name}", "why it was done this way")]
+    if outcome.plan.task is not None:
+        rows.insert(0, (f"advisor predict {name} NEW.csv", "predictions of the shipped model"))
     trained = {"all": "all rows", "development": "the rows that were not held out", "fold": "one training fold only"}.get(
         outcome.trained_on or "", ""
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.core.errors import InputError
-from advisor.core.events import StudyState
-from advisor.core.outcome import Gain, Outcome, TrialRecord
+from advisor.core.events import StudyState, TrialState
+from advisor.core.lineage import schedule_of
+from advisor.core.outcome import Gain, Outcome, ScheduleStep, TrialRecord
 from advisor.core.plan import Plan
 from advisor.session.folder import RunFolder
 from advisor.session.following import follow, status_of
@@ -33,6 +34,8 @@ def outcome_of(run: str, state: StudyState) -> Outcome:
     if state.plan is None:
         raise InputError("the run has no plan yet", where=run, cure="Wait a moment, or start it again.")
     plan = Plan.from_mapping(state.plan)
+    if plan.task is None:
+        return _own_outcome(run, state, plan)
     reasons: dict[str, str] = {}
     shipped = state.confirmed.shipped if state.confirmed else None
     chosen = state.confirmed.chosen if state.confirmed else state.best
@@ -70,26 +73,67 @@ def outcome_of(run: str, state: StudyState) -> Outcome:
         gain=gain,
         shipped=shipped,
         trained_on=trained_on,
-        trials=tuple(
-            TrialRecord(
-                number=t.number,
-                stage=t.stage,
-                origin=t.origin,
-                family=t.family,
-                config=t.config,
-                status=t.status,
-                value=t.value,
-                seconds=t.seconds,
-                cause=t.cause,
-            )
-            for t in state.trials.values()
-        ),
+        trials=_records(state),
         counts=state.counts(),
         seconds=round(state.elapsed, 3),
+        schedule=_schedule(state, trial),
         findings=tuple(n.text for n in state.notes if n.level == "warning"),
         reasons=reasons,
         plan=plan,
     )
+
+
+def _own_outcome(run: str, state: StudyState, plan: Plan) -> Outcome:
+    """The outcome of an objective of the user's own, which validates by itself: nothing is confirmed, held out or shipped."""
+    trial = state.trials.get(state.best) if state.best is not None else None
+    why = "your own objective validates by itself; nothing is held out here"
+    return Outcome(
+        run=run,
+        status=status_of(state),
+        family=trial.family if trial else None,
+        default_family=trial.family if trial else None,
+        best_config=trial.config if trial else None,
+        best_value=trial.value if trial else None,
+        metric=plan.metric,
+        direction=plan.direction,
+        validation_score=trial.value if trial else None,
+        heldout_score=None,
+        default_heldout_score=None,
+        gain=None,
+        shipped=None,
+        trained_on=None,
+        trials=_records(state),
+        counts=state.counts(),
+        seconds=round(state.elapsed, 3),
+        schedule=_schedule(state, trial),
+        findings=tuple(n.text for n in state.notes if n.level == "warning"),
+        reasons={"heldout_score": why, "gain": why, "shipped": "no model is kept of an objective of your own"},
+        plan=plan,
+    )
+
+
+def _records(state: StudyState) -> tuple[TrialRecord, ...]:
+    return tuple(
+        TrialRecord(
+            number=t.number,
+            stage=t.stage,
+            origin=t.origin,
+            family=t.family,
+            config=t.config,
+            status=t.status,
+            value=t.value,
+            seconds=t.seconds,
+            cause=t.cause,
+        )
+        for t in state.trials.values()
+    )
+
+
+def _schedule(state: StudyState, trial: TrialState | None) -> tuple[ScheduleStep, ...]:
+    """The schedule behind the best trial; empty where one configuration held from the first step to the last."""
+    if trial is None or trial.is_static:
+        return ()
+    return tuple(ScheduleStep(step=step, config=config) for step, config in schedule_of(state.trials, trial.number))
 
 
 def read_manifest(folder: RunFolder) -> dict[str, Any]:

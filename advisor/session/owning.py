@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -34,7 +35,8 @@ def bring(answers: Answers, *, folder: str | Path = ".") -> Brought:
         return _command(answers, answers.command, fidelity, place)
     from advisor.objectives.loading import load_objective
 
-    found = load_objective(answers.model, folder=place)
+    with contextlib.chdir(place):
+        found = load_objective(answers.model)
     space: Space = _read_space(answers.space, place) if answers.space is not None else found.space
     direction: Literal["minimize", "maximize"] = answers.direction or found.direction or "minimize"
     objective, own = describe(found.objective, space, direction=direction, fidelity=fidelity or found.fidelity, starts=found.starts)
@@ -57,7 +59,7 @@ def _command(answers: Answers, command: str, fidelity: Fidelity | None, place: P
 def _read_space(named: str, place: Path) -> Any:
     from advisor.objectives.spaces import read_space
 
-    return read_space(named if ":" in named and Path(named).suffix != ".toml" else place / named)
+    return read_space(place / named)
 
 
 def read_fidelity(text: str) -> Fidelity:

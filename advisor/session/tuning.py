@@ -23,7 +23,7 @@ from advisor.core.own import FAMILY
 from advisor.core.plan import Plan
 from advisor.core.space import Choice, Config, Float, Group, Int, SearchSpace
 from advisor.session.folder import Request, RunFolder, write_atomically
-from advisor.session.gathering import read_answers
+from advisor.session.gathering import engines_here, read_answers
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, recommend, save_plan
 from advisor.session.recording import MemoryJournal, Recorder
@@ -95,7 +95,8 @@ def tune(
         )
     from advisor.probes.hardware import probe_hardware
 
-    facts = Facts(hardware=probe_hardware(runs=Path("runs"), cluster=cluster), objective=own, answers=answers)
+    hardware = probe_hardware(runs=Path("runs"), cluster=cluster)
+    facts = Facts(hardware=hardware, objective=own, answers=answers, engines=engines_here(own))
     with ExitStack() as stack:
         if is_inline and run_dir is None:
             folder = RunFolder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="advisor-"))))
