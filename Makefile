@@ -12,7 +12,7 @@ help:  ## list the targets
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,bench,dev]'
 	@touch $(STAMP)
 
 setup: $(STAMP)  ## make the virtual environment and install everything

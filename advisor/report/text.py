@@ -206,6 +206,8 @@ def _validation_lines(plan: Plan) -> list[str]:
     repeats = f", repeated {v.repeats} times" if v.repeats > 1 else ""
     better = "larger is better" if plan.direction == "maximize" else "smaller is better"
     title = METRICS[plan.metric].title if plan.metric in METRICS else plan.metric
+    if v.scheme == "own":
+        return [f"your own objective validates by itself; its value is {plan.direction}d"]
     lines = [*_wrap(kinds[v.scheme] + repeats), f"score: {title} ({plan.metric}), {better}"]
     lines += _wrap(f"{v.heldout_ratio:.0%} of all rows are held out: no choice sees them, they are scored once, at the end")
     if plan.pruner.name == "none":

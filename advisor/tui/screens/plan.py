@@ -190,7 +190,9 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
     """The plan as rows, in the order in which one reads it."""
     v, b, e = plan.validation, plan.budget, plan.envelope
     held = f"{v.heldout_ratio:.0%} held out" if v.heldout_ratio else "nothing held out"
-    if v.scheme == "holdout":
+    if v.scheme == "own":
+        scheme, held = "by your own objective", ""
+    elif v.scheme == "holdout":
         scheme = f"{v.holdout_ratio:.0%} holdout"
     else:
         scheme = f"{v.folds}-fold {SCHEMES[v.scheme]}" + (f" × {v.repeats}" if v.repeats > 1 else "")
