@@ -1,0 +1,217 @@
+"""`advisor.tune`: an objective of the user's own, inline on simulated time and in worker processes."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+import advisor
+from advisor.core.errors import CannotRunError, InputError, NothingFinishedError
+from advisor.session import follow
+from tests.timing import kept
+
+SPACE = {
+    "x": advisor.Float(-5, 5),
+    "rate": advisor.Float(1e-4, 1.0, log=True),
+    "kind": advisor.Choice(["plain", "steep"]),
+    "slope": advisor.Float(0.0, 1.0, when={"kind": ["steep"]}),
+}
+EPOCHS = advisor.Fidelity("epoch", 1, 12)
+
+
+def bowl(config: dict[str, Any]) -> float:
+    """Its least value, 0, lies at x = 1, rate = 0.01."""
+    return (config["x"] - 1) ** 2 + (math.log10(config["rate"]) + 2) ** 2 + config.get("slope", 0.0)
+
+
+def curve(config: dict[str, Any], checkpoint: Any = None) -> Iterator[advisor.Measurement]:
+    for epoch in range((checkpoint or 0) + 1, 13):
+        yield advisor.Measurement(step=epoch, value=bowl(config) + 1 / epoch, checkpoint=epoch)
+
+
+class Simulated:
+    """A clock that the objective moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def objective(self, config: dict[str, Any], checkpoint: Any = None) -> Iterator[advisor.Measurement]:
+        for measurement in curve(config, checkpoint):
+            self.now += 10.0
+            yield measurement
+
+
+def test_a_function_is_tuned_inline_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = advisor.tune(bowl, SPACE, max_trials=30, isolation="inline")
+    assert found.best_value == min(t.value for t in found.trials if t.value is not None)
+    assert found.best_value < 1.0, "a random draw in this box has about a one in forty chance of less than 1"
+    assert bowl(found.best_config) == found.best_value
+    assert len(found.trials) == 30
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trial_0_is_the_default_and_the_users_starts_come_next() -> None:
+    space = {"x": advisor.Float(0, 10, default=3.0), "n": advisor.Int(1, 100, log=True)}
+    found = advisor.tune(lambda c: c["x"] + c["n"], space, max_trials=4, starts=[{"x": 9.0, "n": 2}], isolation="inline")
+    assert [t.config for t in found.trials[:2]] == [{"x": 3.0, "n": 10}, {"x": 9.0, "n": 2}]
+    assert found.trials[0].origin == "default"
+
+
+def test_the_budget_is_counted_on_a_simulated_clock_and_nothing_runs_past_it() -> None:
+    clock = Simulated()
+    found = advisor.tune(clock.objective, SPACE, fidelity=EPOCHS, budget_seconds=2400, clock=clock)
+    # A full trial takes 120 s; one step may pass the end before the clock is looked at.
+    assert clock.now - 1000.0 <= 2400 + 10
+    assert found.counts["completed"] >= 8
+    assert found.seconds <= 2410
+    assert found.best_value is not None
+
+
+def test_the_same_seed_gives_the_same_trials() -> None:
+    def trials(seed: int) -> list[Any]:
+        return [t.config for t in advisor.tune(bowl, SPACE, max_trials=25, seed=seed, isolation="inline").trials]
+
+    assert trials(3) == trials(3)
+    assert trials(3)[-10:] != trials(4)[-10:]
+
+
+def test_in_processes_the_run_has_a_folder_a_study_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+    first = advisor.tune(curve, SPACE, fidelity=EPOCHS, max_trials=6, run_dir=tmp_path / "run")
+    assert first.status == "done"
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
+    assert len(study.trials) == len(first.trials) == 6
+    assert max(len(t.intermediate_values) for t in study.trials) == 12
+    again = advisor.tune(curve, SPACE, fidelity=EPOCHS, max_trials=6, run_dir=tmp_path / "run")
+    assert [t.config for t in again.trials] == [t.config for t in first.trials], "nothing was left to do"
+
+
+def test_another_objective_does_not_take_over_a_folder(tmp_path: Path) -> None:
+    advisor.tune(bowl, SPACE, max_trials=2, run_dir=tmp_path / "run")
+    with pytest.raises(InputError, match="another objective or space"):
+        advisor.tune(bowl, {"x": advisor.Float(0, 1)}, max_trials=2, run_dir=tmp_path / "run")
+
+
+@pytest.mark.parametrize("strategy", ["grid", "random", "qmc", "tpe", "cmaes", "asha", "hyperband", "portfolio"])
+def test_every_proposing_strategy_runs_on_a_function_with_steps(strategy: str) -> None:
+    space = {"x": advisor.Float(-5, 5), "rate": advisor.Float(1e-4, 1.0, log=True)}
+    found = advisor.tune(curve, space, fidelity=EPOCHS, max_trials=20, strategy=strategy, force=True, isolation="inline")
+    assert found.plan.strategy == strategy
+    assert found.counts["completed"] + found.counts["pruned"] == len(found.trials)
+    assert found.status == "done"
+
+
+def test_an_optuna_objective_is_taken_unchanged_and_tells_its_space() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        kind = trial.suggest_categorical("kind", ["a", "b", "c"])
+        depth = trial.suggest_int("depth", 1, 9) if kind == "b" else 5
+        return abs(depth - 7) + {"a": 1, "b": 0, "c": 2}[kind] + trial.suggest_float("x", 0.0, 1.0)
+
+    found = advisor.tune(objective, max_trials=30, isolation="inline")
+    assert found.plan.space.parameters["depth"].when == {"kind": ("b",)}
+    assert found.best_config["kind"] == "b"
+    assert {"kind", "x"} <= set(found.best_config)
+
+
+def test_an_optuna_objective_that_reports_is_pruned() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", -10.0, 10.0)
+        for step in range(20):
+            trial.report(x * x + 1 / (step + 1), step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return x * x
+
+    found = advisor.tune(objective, max_trials=60, strategy="tpe", isolation="inline")
+    assert found.counts["pruned"] > 0
+    assert found.best_value < 1.0
+
+
+BROKEN: dict[str, tuple[Any, str]] = {
+    "nan": (lambda _c: math.nan, "NaN"),
+    "inf": (lambda _c: math.inf, "infinity"),
+    "text": (lambda _c: "0.3", "text"),
+    "none": (lambda _c: None, "None"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_value_that_is_no_number_fails_its_trial_and_the_run_goes_on(how: str) -> None:
+    give, words = BROKEN[how]
+    found = advisor.tune(
+        lambda c: give(c) if c["x"] > 0 else c["x"] ** 2, {"x": advisor.Float(-1, 1)}, max_trials=20, strategy="random", isolation="inline"
+    )
+    broken = [t for t in found.trials if t.status == "failed"]
+    assert broken and all(words in t.cause for t in broken)
+    assert found.best_config["x"] <= 0
+
+
+def test_an_objective_that_always_raises_ends_with_its_own_words() -> None:
+    def broken(config: dict[str, Any]) -> float:
+        raise ZeroDivisionError("no data here")
+
+    with pytest.raises(CannotRunError, match="ZeroDivisionError: no data here"):
+        advisor.tune(broken, SPACE, max_trials=10, isolation="inline")
+
+
+def test_steps_out_of_order_fail_the_trial_with_the_reason() -> None:
+    def backwards(config: dict[str, Any]) -> Iterator[advisor.Measurement]:
+        for step in (2, 1):
+            yield advisor.Measurement(step=step, value=config["x"])
+
+    with pytest.raises(CannotRunError, match="step 1 follows step 2"):
+        advisor.tune(backwards, {"x": advisor.Float(0, 1)}, fidelity=EPOCHS, max_trials=5, isolation="inline")
+
+
+def test_an_objective_that_cannot_travel_is_refused_before_the_first_trial(tmp_path: Path) -> None:
+    lock = threading.Lock()
+    with pytest.raises(InputError, match="cannot be sent to a worker") as caught:
+        advisor.tune(lambda c: c["x"] if lock else 0.0, {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
+    assert 'isolation="inline"' in caught.value.cure
+    assert follow(tmp_path / "run").poll().trials == {}
+
+
+def test_an_objective_that_hangs_ends_with_the_budget(tmp_path: Path) -> None:
+    def hang(config: dict[str, Any]) -> float:
+        time.sleep(600)
+        return 0.0
+
+    began = time.monotonic()
+    with pytest.raises(NothingFinishedError, match="ended before any trial finished"):
+        advisor.tune(hang, {"x": advisor.Float(0, 1)}, budget_seconds=4, run_dir=tmp_path / "run")
+    assert kept(7.0, since=began)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"direction": "up"}, "unknown direction"),
+        ({"fidelity": ("epoch", 1, 9)}, "the fidelity is"),
+        ({"space": {}}, "the space is empty"),
+        ({"space": {"x": object()}}, "x"),
+        ({"workers": 2}, "cannot run inline"),
+        ({"isolation": "thread"}, "unknown isolation"),
+        ({"starts": [{"y": 1}]}, "no parameter of the space"),
+        ({"starts": [{"x": 99.0}]}, "does not belong to the space"),
+        ({"starts": [3]}, "start 0 is a int"),
+        ({"budget_seconds": -1}, "is not valid"),
+        ({"strategy": "tpee"}, "unknown strategy"),
+        ({"objective": 3}, "the objective is a int"),
+        ({"freeze": {"y": 1}}, "no hyperparameter"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_its_place(wrong: dict[str, Any], words: str) -> None:
+    arguments = {"objective": bowl, "space": {"x": advisor.Float(0, 1)}, "isolation": "inline", "max_trials": 3} | wrong
+    with pytest.raises(InputError, match=words) as caught:
+        advisor.tune(**arguments)
+    assert caught.value.where and caught.value.cure
