@@ -56,7 +56,15 @@ class Session(Protocol):
         ...
 
     def start(
-        self, plan: Plan, facts: Facts, *, data: str | None, query: str | None = None, runs: str | Path = "runs", began: float | None = None
+        self,
+        plan: Plan,
+        facts: Facts,
+        *,
+        data: str | None,
+        query: str | None = None,
+        runs: str | Path = "runs",
+        began: float | None = None,
+        track: Sequence[str] = (),
     ) -> Path:
         """Starts a detached engine; returns its run folder."""
         ...

@@ -25,11 +25,21 @@ if TYPE_CHECKING:
 @query_option
 @facts_options
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@click.option("--track", multiple=True, metavar="TRACKER", help="Write curves for tensorboard, wandb (offline) or mlflow; may be repeated.")
 @runs_option
 @json_option
 @click.pass_obj
 def run(
-    door: Door, /, data: str | None, query: str | None, facts_file: Path | None, save_facts: Path | None, yes: bool, runs: Path, **rest: Any
+    door: Door,
+    /,
+    data: str | None,
+    query: str | None,
+    facts_file: Path | None,
+    save_facts: Path | None,
+    yes: bool,
+    track: tuple[str, ...],
+    runs: Path,
+    **rest: Any,
 ) -> int:
     """Recommends a plan for DATA (or takes a saved one) and carries it out: a tuned model and an honest estimate.
 
@@ -57,7 +67,7 @@ def run(
     run_dir: Path | None = None
     try:
         with patient(door):
-            run_dir = door.session.start(decided.plan, decided.facts, data=named, query=query, runs=runs, began=began)
+            run_dir = door.session.start(decided.plan, decided.facts, data=named, query=query, runs=runs, began=began, track=track)
             door.say(f"run {run_dir.name} (watch it from elsewhere: advisor attach {run_dir.name})")
     except KeyboardInterrupt:
         if run_dir is None:

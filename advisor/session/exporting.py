@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from advisor import __version__
-from advisor.core.errors import CannotRunError, InputError
-from advisor.core.events import StudyState, TrialState
+from advisor.core.errors import AdvisorError, CannotRunError, InputError
+from advisor.core.events import Noted, StudyState, TrialState
 from advisor.core.facts import Column, ColumnKind, Facts, Task
 from advisor.core.family import Family
 from advisor.core.metrics import metric as metric_named
@@ -27,6 +27,9 @@ from advisor.report.script_brief import Brief, ModelCode, OwnCode, SpaceCode, St
 from advisor.report.script_search import EXPORTED, OPTUNA, SPACE_STAND_INS
 from advisor.session.folder import RunFolder, write_atomically
 from advisor.session.planning import load_plan, rulebook
+
+if TYPE_CHECKING:
+    from advisor.session.walking import Walk
 
 PIPELINES, COLUMNS, SPLITTING, LEVELS = (
     "advisor.objectives.pipelines",
@@ -68,6 +71,25 @@ def write_script(folder: RunFolder, state: StudyState) -> Path:
     path = folder.path / "script.py"
     write_atomically(path, script_of_run(folder, state))
     return path
+
+
+SCRIPT_SECONDS = 3.0
+"""What writing a script takes where scikit-learn's estimators have to be imported for it. Seen: 1 to 2 s on two busy cores."""
+
+
+def offer_script(walk: Walk) -> None:
+    """Writes ``script.py`` at the end of a run where there is time for it; what keeps it from that is noted, and ends nothing."""
+    how = f"`advisor export {walk.folder.path.name} --as script` writes it."
+    if walk.remaining() < SCRIPT_SECONDS:
+        walk.recorder.emit(Noted(text=f"script.py was not written: the budget is used up. {how}"))
+        return
+    try:
+        write_script(walk.folder, walk.recorder.state)
+    except AdvisorError as error:
+        walk.recorder.emit(Noted(text=f"script.py was not written: {error.what}."))
+    except Exception as error:  # all the work is done, and nothing depends on this file
+        fault = f"{type(error).__name__}: {error}"
+        walk.recorder.emit(Noted(level="warning", text=f"script.py was not written: {fault[:200]}. Report this as a fault of the advisor."))
 
 
 def script_of_plan(plan: Plan, facts: Facts, *, name: str, data: str | None = None) -> str:

@@ -25,6 +25,8 @@ class Request(Value):
     """The command that repeats the run."""
     working_folder: str = ""
     """Where an objective of the user's own is read as seen from."""
+    track: tuple[str, ...] = ()
+    """Trackers that curves are written for while it goes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from advisor.session.following import engine_lives, follow
 from advisor.session.gathering import gather
 from advisor.session.outcomes import outcome
 from advisor.session.planning import facts_behind, load_plan, recommend, rulebook, save_plan
+from advisor.session.tracking import check as check_trackers
 
 ENGINE_MODULE = "advisor.session.engine"
 """What the detached process runs."""
@@ -33,20 +35,22 @@ def start(
     name: str | None = None,
     run_dir: str | Path | None = None,
     began: float | None = None,
+    track: Sequence[str] = (),
 ) -> Path:
     """Makes the folder of a run and starts its engine as a process of its own; returns the folder.
 
     `data` is only needed where the plan was not made from a file or a name. `began` is the monotonic second at which the
-    budget starts; the default is now.
+    budget starts; the default is now. `track` names the trackers that curves are written for (`session.tracking`).
 
-    Raises: CannotRunError when the folder cannot be written or the engine does not start.
+    Raises: InputError for an unknown tracker; CannotRunError when one is not installed,
+    when the folder cannot be written or the engine does not start.
     """
-    folder = create(plan, facts, data=data, query=query, runs=runs, name=name, run_dir=run_dir)
+    folder = create(plan, facts, data=data, query=query, runs=runs, name=name, run_dir=run_dir, track=track)
     _launch(folder, began)
     return folder.path
 
 
-def execute(plan: Plan, data: Any, *, run_dir: str | Path | None = None, facts: Facts | None = None) -> Outcome:
+def execute(plan: Plan, data: Any, *, run_dir: str | Path | None = None, facts: Facts | None = None, track: Sequence[str] = ()) -> Outcome:
     """Carries `plan` out on `data` in the calling process (trials run in worker processes all the same).
 
     Raises: CannotRunError when it cannot run here; NothingFinishedError when the budget ended before any trial had.
@@ -57,7 +61,7 @@ def execute(plan: Plan, data: Any, *, run_dir: str | Path | None = None, facts: 
     seen = facts if facts is not None else facts_behind(plan, data)
     if seen is None:
         seen = gather(data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
-    folder = create(plan, seen, data=data, run_dir=run_dir)
+    folder = create(plan, seen, data=data, run_dir=run_dir, track=track)
     run_engine(folder.path, began=began)
     return outcome(folder.path)
 
@@ -99,6 +103,7 @@ def create(
     runs: str | Path = "runs",
     name: str | None = None,
     run_dir: str | Path | None = None,
+    track: Sequence[str] = (),
 ) -> RunFolder:
     """A new run folder with its plan, facts and request; nothing is started.
 
@@ -107,7 +112,7 @@ def create(
     """
     if facts.objective is None:
         _check(plan, facts, None if data is not None or query is not None else facts.data.source)
-    follows = _follows(plan, facts)
+    follows, trackers = _follows(plan, facts), check_trackers(track)
     target = Path(run_dir) if run_dir is not None else Path(runs)
     try:
         stem = _name_of(facts.data.source) if facts.objective is None else name_stem(facts.objective.name)
@@ -119,7 +124,8 @@ def create(
         folder.logs.mkdir(exist_ok=True)
         folder.work.mkdir(exist_ok=True)
         folder.write_facts(facts)
-        folder.write_request(_request(plan, facts, data, query, folder, follows=follows))
+        request = _request(plan, facts, data, query, folder, follows=follows)
+        folder.write_request(request.model_copy(update={"track": trackers}))
         save_plan(plan, folder.plan, facts=facts)
     except OSError as error:
         raise CannotRunError(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from advisor.core.events import Event, fold, fold_all
+from advisor.core.events import Event, Noted, StudyState, fold, fold_all
 from advisor.core.ports import Engine, Proposal, Result
+
+Listener = Callable[[Sequence[Event], StudyState], str | None]
+"""Takes events and the state after them; a sentence says that it will take no more, and why."""
 
 
 class Keeps(Protocol):
@@ -38,6 +41,7 @@ class Recorder:
         self._began = began
         self.state = fold_all(events)
         self._before = self.state.elapsed
+        self._listeners: list[Listener] = []
 
     def elapsed(self) -> float:
         """Seconds of budget used, over all engine lives of the run."""
@@ -49,6 +53,14 @@ class Recorder:
         stamped = [event.model_copy(update=stamp) for event in events]
         self._journal.append(*stamped)
         self.state = fold(self.state, *stamped)
+        for listener in list(self._listeners):
+            if (complaint := listener(stamped, self.state)) is not None:
+                self._listeners.remove(listener)
+                self.emit(Noted(level="warning", text=complaint))
+
+    def listen(self, listener: Listener) -> None:
+        """Has `listener` told every event once it is safe on disk. A sentence it answers is noted, and it is told no more."""
+        self._listeners.append(listener)
 
 
 class Gate:

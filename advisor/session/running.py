@@ -16,12 +16,14 @@ from advisor.core.events import EngineStarted, Noted, RunFinished, RunStarted
 from advisor.core.facts import Facts
 from advisor.core.plan import Plan
 from advisor.journal import Journal, read_events
+from advisor.session.exporting import offer_script
 from advisor.session.folder import Request, RunFolder, write_atomically
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, rulebook
 from advisor.session.recording import Recorder
 from advisor.session.searching import pilot, search
 from advisor.session.shipping import confirm, finish
+from advisor.session.tracking import tracked
 from advisor.session.walking import Walk
 
 if TYPE_CHECKING:
@@ -63,13 +65,16 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
         for event in interrupted(recorder.state):
             recorder.emit(event)
         threads = str(plan.envelope.threads_per_worker)
-        with WorkerPool(
-            size=plan.envelope.workers,
-            environment=dict.fromkeys(THREAD_VARIABLES, threads),
-            memory_bytes=None,
-            log_folder=folder.logs,
-            preload=preloaded(plan),
-        ) as pool:
+        with (
+            tracked(recorder, folder),
+            WorkerPool(
+                size=plan.envelope.workers,
+                environment=dict.fromkeys(THREAD_VARIABLES, threads),
+                memory_bytes=None,
+                log_folder=folder.logs,
+                preload=preloaded(plan),
+            ) as pool,
+        ):
             try:
                 prepared = prepare_table(folder, request, plan, facts)
                 walk = Walk(
@@ -153,6 +158,7 @@ def _walk(walk: Walk) -> None:
             cure=f"Give it more time, such as --budget {3 * seconds:.0f}s.",
         )
     _export_study(walk)
+    offer_script(walk)
     _end(walk.recorder, walk.folder, RunFinished(status="stopped" if walk.has_stopped else "done"))
 
 

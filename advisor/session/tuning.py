@@ -22,6 +22,7 @@ from advisor.core.outcome import Outcome
 from advisor.core.own import FAMILY
 from advisor.core.plan import Plan
 from advisor.core.space import Choice, Config, Float, Group, Int, SearchSpace
+from advisor.session.exporting import offer_script
 from advisor.session.folder import Request, RunFolder, write_atomically
 from advisor.session.gathering import engines_here, read_answers
 from advisor.session.outcomes import outcome_of
@@ -29,6 +30,7 @@ from advisor.session.planning import load_plan, recommend, save_plan
 from advisor.session.recording import MemoryJournal, Recorder
 from advisor.session.running import THREAD_VARIABLES, versions
 from advisor.session.searching import pilot, search
+from advisor.session.tracking import tracked
 from advisor.session.walking import SHUTDOWN_SECONDS, Walk
 
 Isolation = Literal["process", "inline"]
@@ -186,7 +188,10 @@ def _conduct(
         pool = WorkerPool(
             size=plan.envelope.workers, environment=dict.fromkeys(THREAD_VARIABLES, threads), memory_bytes=None, log_folder=folder.logs
         )
-    with pool:
+    with tracked(recorder, folder), pool:
+        keep_in = getattr(objective, "keep_in", None)
+        if callable(keep_in):  # a command's checkpoints live as long as the run does
+            keep_in(folder.work / "command")
         pool.register(f"search/{FAMILY}", objective)
         walk = Walk(
             folder=folder,
@@ -204,6 +209,8 @@ def _conduct(
         )
         try:
             _walk(walk)
+            if opened.is_kept:
+                offer_script(walk)
             status: Literal["done", "stopped"] = "stopped" if walk.has_stopped else "done"
             _end(walk, RunFinished(status=status), is_kept=opened.is_kept)
         except NothingFinishedError as error:

@@ -81,9 +81,11 @@ class FakeSession:
         query: str | None = None,
         runs: str | Path = "runs",
         began: float | None = None,
+        track: Sequence[str] = (),
     ) -> Path:
         """The folder of the recorded run."""
         self.calls.append(("start", (plan, facts, began)))
+        self.calls.append(("track", tuple(track)))
         return Path(runs) / "customers-1114"
 
     def follow(self, run_dir: str | Path) -> RecordedFollower:
