@@ -52,6 +52,10 @@ class OwnObjective(Value):
     """Its steps; None: one measurement a trial."""
     starts: tuple[Config, ...] = ()
     """Configurations the user wants tried first."""
+    given: Config | None = None
+    """Configuration of trial 0 where it is what the objective stands at, in the space or not; None: the space's defaults."""
+    folds: int = 1
+    """Scores of a full trial, one a split that it is validated on, the same ones in every trial; 1: a number that stands alone."""
     is_resumable: bool = False
     """True when a trial can go on from a checkpoint."""
     mutable: tuple[str, ...] = ()
@@ -65,6 +69,15 @@ class OwnObjective(Value):
     @classmethod
     def _decode_starts(cls, value: Any) -> Any:
         return tuple(decode(v) for v in value)
+
+    @field_validator("given", mode="before")
+    @classmethod
+    def _decode_given(cls, value: Any) -> Any:
+        return decode(value) if value is not None else None
+
+    @field_serializer("given", when_used="json")
+    def _encode_given(self, value: Any) -> Any:
+        return encode(value) if value is not None else None
 
     @field_serializer("starts", when_used="json")
     def _encode_starts(self, value: Any) -> Any:

@@ -43,6 +43,10 @@ class TrialRecord(Value):
     """Score; None when there is none."""
     seconds: float
     """Time it took."""
+    scores: tuple[float, ...] = ()
+    """One score a split where it ran in full and gave them."""
+    fit_seconds: float = 0.0
+    """Time of one fit, as far as the objective told it."""
     cause: str = ""
     """Why it failed or was pruned."""
 

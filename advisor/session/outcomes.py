@@ -123,6 +123,8 @@ def _records(state: StudyState) -> tuple[TrialRecord, ...]:
             status=t.status,
             value=t.value,
             seconds=t.seconds,
+            scores=t.scores,
+            fit_seconds=t.fit_seconds,
             cause=t.cause,
         )
         for t in state.trials.values()

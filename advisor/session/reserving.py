@@ -85,8 +85,18 @@ def all_rows_seconds(walk: Walk, trial: TrialState) -> float:
     return SLACK * trial.fit_seconds * trees * heldout * (folds / (folds - 1) if folds > 1 else 1.25)
 
 
-def reserve(walk: Walk, state: StudyState) -> float:
-    """Seconds kept back from pilot and search: none for an objective that validates by itself."""
-    if walk.is_own:
+def _estimator_reserve(walk: Walk, state: StudyState) -> float:
+    """Seconds that fitting the best configuration on all rows takes, which its caller does once the run has ended."""
+    best = state.trials.get(state.best) if state.best is not None else None
+    if best is None:
         return 0.0
+    folds = walk.plan.validation.folds
+    growth = folds / (folds - 1) if folds > 1 else 1.25
+    return min(SLACK * growth * best.fit_seconds, REFIT_SHARE * walk.plan.budget.seconds)
+
+
+def reserve(walk: Walk, state: StudyState) -> float:
+    """Seconds kept back from pilot and search: for an objective that validates by itself, no more than the refit of an estimator."""
+    if walk.facts.objective is not None:
+        return _estimator_reserve(walk, state) if walk.facts.objective.kind == "estimator" else 0.0
     return confirm_reserve(walk, state) + refit_reserve(walk, state)

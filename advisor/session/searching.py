@@ -131,13 +131,14 @@ def _replanned(walk: Walk, family: str, measured: tuple[Measured, ...], *, secon
 def _measured(walk: Walk) -> tuple[Measured, ...]:
     """The measured facts of every family with a finished trial, rounded as the rules see them."""
     by_family: dict[str, list[TrialState]] = {}
+    splits = walk.plan.validation.splits
     for t in walk.recorder.state.trials.values():
         if t.status == "completed" and t.fit_seconds > 0 and t.rows is None:
             by_family.setdefault(t.family, []).append(t)
     return tuple(
         Measured(
             family=name,
-            fit_seconds=round_significant(median(t.seconds if walk.is_own else t.fit_seconds for t in trials)),
+            fit_seconds=round_significant(median(t.seconds / splits if walk.is_own else t.fit_seconds for t in trials)),
             **({"peak_bytes": peak} if (peak := int(round_significant(max(t.peak_bytes for t in trials)))) else {}),
         )
         for name, trials in sorted(by_family.items())
