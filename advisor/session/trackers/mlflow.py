@@ -26,8 +26,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-from mlflow.entities import Metric, Param
-from mlflow.tracking import MlflowClient
+from mlflow.entities import Metric, Param  # noqa: E402
+from mlflow.tracking import MlflowClient  # noqa: E402
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
 

@@ -5,8 +5,12 @@ Hand it over with ``wandb sync RUN/tracking/wandb/offline-run-*`` when, and if, 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+
+# It would tell its makers of every fault of its own, over the network.
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import wandb
 
