@@ -32,6 +32,7 @@ import random
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +57,8 @@ from advisor.engines.schedule import Schedule, value_of
 try:
     import ray
     from ray import tune
+    from ray._private import ray_constants
+    from ray._private import worker as ray_worker
     from ray.train._internal.session import _FutureTrainingResult
     from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
     from ray.tune.search import Searcher
@@ -1082,6 +1085,17 @@ def _environment() -> Iterator[None]:
 
 
 @contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps what Ray's servers say off standard output, where the caller's results are printed."""
+    kept = ray_worker.print_worker_logs
+    ray_worker.print_worker_logs = lambda lines, *_, **__: logging.getLogger("ray").warning("%s", lines)
+    try:
+        yield
+    finally:
+        ray_worker.print_worker_logs = kept
+
+
+@contextmanager
 def _own_signals() -> Iterator[None]:
     """Puts the caller's handlers back; `ray.init` takes SIGTERM, Tune SIGUSR1."""
     if threading.current_thread() is not threading.main_thread():
@@ -1105,7 +1119,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
         if ray.is_initialized():
             yield
             return
-        with _local(cluster) if cluster.address is None else _remote(cluster.address):
+        with _silent(), _local(cluster) if cluster.address is None else _remote(cluster.address):
             yield
 
 
@@ -1116,7 +1130,7 @@ def _local(cluster: Cluster) -> Iterator[None]:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     temporary = tempfile.mkdtemp(prefix="ray-")  # short: Ray puts sockets there, whose paths may have 107 characters
     try:
-        with _own_signals():
+        with _own_signals(), _loopback():
             ray.init(
                 address="local",
                 num_cpus=math.ceil(cluster.slots * cluster.cpus),
@@ -1175,6 +1189,41 @@ def _watched(temporary: str) -> Iterator[None]:
 
 
 @contextmanager
+def _loopback() -> Iterator[None]:
+    """Ray takes 127.0.0.1 at its word within; elsewhere it registers, and listens on, an address that others can reach."""
+    kept = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False  # what Ray does on Windows and macOS
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = kept
+
+
+def _answers_on_loopback_only(address: str) -> bool:
+    """True for a cluster that was started on this machine's loopback address.
+
+    Raises: CannotRunError when nobody listens there; Ray itself tries for minutes.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return False  # "auto" and the like
+    means = ray.util.get_node_ip_address() if host in ("127.0.0.1", "localhost") else host  # type: ignore[no-untyped-call]
+    if _listens(means, int(port)):
+        return False
+    if means != host and _listens(host, int(port)):
+        return True
+    raise CannotRunError(f"nothing answers at {address}", cure="Check the address: `ray status` on the cluster's head prints it.")
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
 def _remote(address: str) -> Iterator[None]:
     """A connection to a cluster that this machine belongs to; only the connection is ended."""
     if address.startswith("ray://"):
@@ -1183,7 +1232,7 @@ def _remote(address: str) -> Iterator[None]:
             cure="Run on a node of the cluster (`ray start --address=HOST:PORT` joins it) and give HOST:PORT.",
         )
     try:
-        with _own_signals():
+        with _own_signals(), _loopback() if _answers_on_loopback_only(address) else nullcontext():
             ray.init(address=address, log_to_driver=False, configure_logging=False, logging_level=logging.CRITICAL)
     except (ConnectionError, RuntimeError, ValueError, AssertionError, ray.exceptions.RayError) as error:
         ray.shutdown()

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,9 @@ def lose_a_node(tmp_path: Path, *, slots: int, members: int, steps: int, at_step
 
     def lose(scribe: RecordingScribe) -> bool:
         furthest = {key: told[-1][0] for key, told in scribe.steps.items() if told}
-        if not lost and len(furthest) == members and min(furthest.values()) >= at_step:
+        # A worker of the second node may take long to start: without it nothing would be lost.
+        is_on_both = ledger.exists() and len({pid for _, pid, _ in ledger_of(ledger, "step")}) > slots
+        if not lost and is_on_both and len(furthest) == members and min(furthest.values()) >= at_step:
             cluster.remove_node(second, allow_graceful=False)
             lost.append((time.time(), furthest))
         return False
@@ -245,8 +248,8 @@ def lose_a_node(tmp_path: Path, *, slots: int, members: int, steps: int, at_step
         loop.run(scribe)
     finally:
         cluster.shutdown()
+    assert lost, "the second node trained too before the end"
     (at, furthest), *_ = lost
-    assert len({pid for _, pid, _ in ledger_of(ledger, "step")}) > slots, "both nodes trained"
     again = [step for step, _, begun in ledger_of(ledger, "begin") if begun > at]
     assert again and min(again) > 0, "no member falls back to its start"
     # A checkpoint stands at each interval, and a member behind the slowest at the loss by more would have lost one.
@@ -255,13 +258,13 @@ def lose_a_node(tmp_path: Path, *, slots: int, members: int, steps: int, at_step
     for key, told in scribe.steps.items():
         own = [step for step, _ in told]
         jumps = {step for step, _, _, _ in scribe.changes[key]}
-        assert all(b == a + 1 or b - 1 in jumps for a, b in zip(own, own[1:], strict=False)), "no finished step is missing"
+        assert all(b == a + 1 or b - 1 in jumps for a, b in pairwise(own)), "no finished step is missing"
     assert loop.best is not None and loop.best.value == pytest.approx(value_under(loop.best.schedule, steps), rel=1e-12)
 
 
 @pytest.mark.timeout(150)
 def test_a_node_lost_in_mid_run_sends_no_member_back_to_its_start(tmp_path: Path) -> None:
-    lose_a_node(tmp_path, slots=1, members=4, steps=12, at_step=4, seconds=0.02)
+    lose_a_node(tmp_path, slots=1, members=4, steps=40, at_step=4, seconds=0.1)
 
 
 @pytest.mark.slow
