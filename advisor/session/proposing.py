@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 from advisor.core.errors import CannotRunError
+from advisor.core.events import Noted
 from advisor.core.plan import Stage, Strategy
 from advisor.core.ports import Engine, LibraryLoop, Result
 from advisor.core.space import Choice, Config, SearchSpace
+from advisor.engines.revising import History
 from advisor.session.walking import Walk
 
 ENDLESS_TRIALS = 100_000
@@ -25,8 +28,15 @@ _OPTUNA: dict[Strategy, Literal["tpe", "gp", "cmaes", "qmc", "asha", "hyperband"
 }
 
 
+REVISABLE = (Strategy.TPE, Strategy.GP, Strategy.CMAES)
+"""Of Optuna's: those that learn, whose space may change. A sequence or a bracket is fixed when it begins."""
 HALVING_SHARE = 0.8
 """Share of the forecast trials that a ladder may cost: one that the clock cuts off has no trial on all rows. [H]"""
+
+
+def _seed_of(seed: int, revision: int) -> int:
+    """The seed of the engine that a revision makes: what it draws must not repeat what the one before has drawn."""
+    return (seed + 1_000_003 * revision) % 2**32
 
 
 def plan_space(walk: Walk, stage: Stage) -> SearchSpace:
@@ -54,10 +64,7 @@ def engine_for(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[
                 grid = refine(space, best, levels(space, coarse.trials), stage.trials)
             return GridEngine(space, levels=grid, splits=plan.validation.splits, **common), space
         case Strategy.RANDOM | Strategy.PORTFOLIO:
-            from advisor.engines.sklearn_search import RandomEngine
-
-            wanted = plan.budget.trials_cap or ENDLESS_TRIALS
-            return RandomEngine(space, n_iter=wanted, splits=plan.validation.splits, **common), space
+            return _revising(walk, space, _make_random(walk), common), space
         case Strategy.HALVING:
             return _halving(walk, stage, space, common), space
         case Strategy.HYPERBAND if walk.facts.objective is not None and walk.facts.objective.kind == "keras":
@@ -65,27 +72,73 @@ def engine_for(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[
 
             epochs = _rungs(walk, stage.strategy)
             return KerasTunerEngine(space, max_epochs=epochs["max_resource"], min_epochs=epochs["min_resource"], **common), space
-        case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC | Strategy.ASHA | Strategy.HYPERBAND as sampler:
-            from advisor.engines.optuna_study import OptunaEngine
-
-            return (
-                OptunaEngine(
-                    space,
-                    strategy=_OPTUNA[sampler],
-                    settings=plan.sampler | _rungs(walk, sampler),
-                    pruner=plan.pruner,
-                    constant_liar=plan.envelope.workers > 1,
-                    starts=_starts_left(walk, stage, space),
-                    **common,
-                ),
-                space,
-            )
+        case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC | Strategy.ASHA | Strategy.HYPERBAND:
+            make = _make_optuna(walk, stage.strategy)
+            if stage.strategy in REVISABLE:
+                return _revising(walk, space, make, common), space
+            return make(space, common["history"], 0), space
         case _:
             raise CannotRunError(
                 f"the strategy {stage.strategy} cannot be executed by this version",
                 where=f"stage {stage.name}",
                 cure="Choose another with --strategy.",
             )
+
+
+Make = Callable[[SearchSpace, History, int], Engine]
+"""Makes an engine for a space, what was evaluated, and the number of the revision."""
+
+
+def _make_optuna(walk: Walk, strategy: Strategy) -> Make:
+    from advisor.engines.optuna_study import OptunaEngine
+
+    plan = walk.plan
+
+    def make(space: SearchSpace, history: History, revision: int) -> Engine:
+        return OptunaEngine(
+            space,
+            strategy=_OPTUNA[strategy],
+            settings=plan.sampler | _rungs(walk, strategy),
+            pruner=plan.pruner,
+            constant_liar=plan.envelope.workers > 1,
+            direction=plan.direction,
+            seed=_seed_of(plan.seed, revision),
+            history=list(history),
+        )
+
+    return make
+
+
+def _make_random(walk: Walk) -> Make:
+    from advisor.engines.sklearn_search import RandomEngine
+
+    plan = walk.plan
+    wanted = plan.budget.trials_cap or ENDLESS_TRIALS
+
+    def make(space: SearchSpace, history: History, revision: int) -> Engine:
+        return RandomEngine(
+            space,
+            n_iter=wanted,
+            splits=plan.validation.splits,
+            direction=plan.direction,
+            seed=_seed_of(plan.seed, revision),
+            history=list(history),
+        )
+
+    return make
+
+
+def _revising(walk: Walk, space: SearchSpace, make: Make, common: dict[str, Any]) -> Engine:
+    """The engine, whose space follows what its trials find; each change is journalled."""
+    from advisor.engines.revising import RevisingEngine
+
+    return RevisingEngine(
+        make,
+        space,
+        direction=common["direction"],
+        history=common["history"],
+        note=lambda text: walk.recorder.emit(Noted(level="warning", text=text)),
+    )
 
 
 def _halving(walk: Walk, stage: Stage, space: SearchSpace, common: dict[str, Any]) -> Engine:
@@ -151,12 +204,13 @@ def steps_of(walk: Walk) -> tuple[int, int]:
     return 1, int(walk.family(walk.plan.family).fixed.get("epochs", 1))
 
 
-def _starts_left(walk: Walk, stage: Stage, space: SearchSpace) -> list[Config]:
+def _starts_left(walk: Walk, space: SearchSpace) -> list[Config]:
     """Starts of a user's own objective that the pilot had no time for: the search begins with them."""
-    if not walk.is_own or stage.space:
+    if not walk.is_own or any(name not in space.parameters for name in walk.plan.space.free):
         return []
-    tried = [t.config for t in walk.recorder.state.trials.values() if t.stage == "pilot"]
-    return [s for s in walk.plan.shortlist[0].starts if s not in tried and not space.faults(s)]
+    tried = [space.active(t.config) for t in walk.recorder.state.trials.values() if t.stage == "pilot"]
+    left = [space.active(s) for s in walk.plan.shortlist[0].starts]
+    return [s for s in left if s not in tried and not space.faults(s)]
 
 
 def _rungs(walk: Walk, strategy: Strategy) -> dict[str, Any]:
@@ -167,13 +221,24 @@ def _rungs(walk: Walk, strategy: Strategy) -> dict[str, Any]:
     return {"min_resource": low} | ({"max_resource": high} if strategy is Strategy.HYPERBAND else {})
 
 
+def base_config(walk: Walk, stage: Stage) -> Config:
+    """What a stage leaves as it is: the best configuration of the stages before it, so that a resume finds the same; else the default."""
+    names = [s.name for s in walk.plan.stages]
+    before = tuple(names[: names.index(stage.name)]) if stage.name in names else ("pilot",)
+    best = _best_config(walk, stages=before)
+    default = walk.plan.space.default()
+    return default if best is None else {**default, **best}
+
+
 def _best_config(walk: Walk, *, stages: tuple[str, ...]) -> Config | None:
-    """The best configuration of the planned family in the named stages; the earliest of equals, so that a resume finds the same."""
-    state = walk.recorder.state
+    """The best configuration of the planned family in the named stages that belongs to the space; the earliest of equals, so that a
+    resume finds the same."""
+    state, space = walk.recorder.state, walk.plan.space
     sign = 1 if state.direction == "maximize" else -1
     finished = [
         (sign * t.value, -t.number, t.config)
         for t in state.trials.values()
         if t.status == "completed" and t.family == walk.plan.family and t.stage in stages and t.value is not None and t.rows is None
+        if not space.faults(space.active(t.config))
     ]
     return max(finished, key=lambda entry: entry[:2])[2] if finished else None

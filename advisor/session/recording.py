@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from advisor.core.events import Event, Noted, StudyState, fold, fold_all
 from advisor.core.ports import Engine, Proposal, Result
+from advisor.core.space import Config, SearchSpace
 
 Listener = Callable[[Sequence[Event], StudyState], str | None]
 """Takes events and the state after them; a sentence says that it will take no more, and why."""
@@ -61,6 +63,42 @@ class Recorder:
     def listen(self, listener: Listener) -> None:
         """Has `listener` told every event once it is safe on disk. A sentence it answers is noted, and it is told no more."""
         self._listeners.append(listener)
+
+
+class Filled:
+    """An engine that moves in a part of a space: what it does not name has the value of `base`, the best so far or the default."""
+
+    def __init__(self, engine: Engine, space: SearchSpace, base: Config, moving: Iterable[str]) -> None:
+        self._engine, self._space, self._base, self._moving = engine, space, base, tuple(moving)
+
+    def propose(self) -> Proposal | None:
+        """The engine's next proposal, completed."""
+        proposal = self._engine.propose()
+        if proposal is None:
+            return None
+        beside = {n: v for n, v in proposal.config.items() if n not in self._space.parameters}
+        return replace(proposal, config={**self._space.active({**self._base, **proposal.config}), **beside})
+
+    @property
+    def is_done(self) -> bool:
+        """The engine's own word."""
+        return self._engine.is_done
+
+    def observe(self, proposal: Proposal, step: int, value: float) -> bool:
+        """The engine's own word."""
+        return self._engine.observe(self._own(proposal), step, value)
+
+    def tell(self, proposal: Proposal, result: Result) -> None:
+        """Passed on, the configuration as the engine knows it."""
+        self._engine.tell(self._own(proposal), result)
+
+    def close(self) -> None:
+        """Passed on."""
+        self._engine.close()
+
+    def _own(self, proposal: Proposal) -> Proposal:
+        kept = {n: v for n, v in proposal.config.items() if n in self._moving or n not in self._space.parameters}
+        return replace(proposal, config=kept)
 
 
 class Gate:

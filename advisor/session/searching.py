@@ -13,7 +13,8 @@ from advisor.core.plan import Plan, Strategy
 from advisor.core.value import round_significant
 from advisor.engines.portfolio import PortfolioEngine
 from advisor.session.planning import changes, recommend
-from advisor.session.proposing import engine_for, loop_for, plan_space
+from advisor.session.proposing import base_config, engine_for, loop_for, plan_space
+from advisor.session.recording import Filled
 from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
 
@@ -187,6 +188,7 @@ def _search_stages(walk: Walk) -> None:
             continue
         engine, space = engine_for(walk, stage, coarse=stages[position - 1] if position else None, history=history)
         own = sum(t.stage == stage.name and t.status != "interrupted" for t in walk.recorder.state.trials.values())
+        engine = Filled(engine, walk.plan.space, base_config(walk, stage), space.parameters)
         walk.drive(engine, stage=stage, space=space, reserve=partial(reserve, walk), max_trials=None if left is None else left + own)
 
 
