@@ -501,8 +501,8 @@ class InlinePool:
 
     @property
     def idle(self) -> int:
-        """1 when a trial can be started, else 0."""
-        return int(self._run is None)
+        """1 when a trial can be started, else 0: until the end of the last one was taken, the engine could not have been told."""
+        return int(self._run is None and not self._reports)
 
     def start(self, trial: int, name: str, config: Config, *, checkpoint: Any = None, limit_seconds: float) -> None:
         """Begins a trial; it runs inside `poll`.

@@ -114,6 +114,18 @@ def test_inline_and_in_workers_the_journal_tells_the_same(tmp_path: Path) -> Non
         assert story(workers) == story(inline())
 
 
+def test_inline_an_engine_is_told_of_a_pruned_trial_before_it_is_asked_for_the_next() -> None:
+    known: list[int] = []
+
+    class Attentive(ListEngine):
+        def propose(self) -> Proposal | None:
+            known.append(len(self.told))
+            return super().propose()
+
+    Run().drive(Attentive([{"x": 1}, {"x": 2}, {"x": 3}], prune=lambda _p, step, _value: step == 2), inline(), "curve")
+    assert known == [0, 1, 2, 3]
+
+
 def test_a_pruned_trial_stops_at_its_step_and_keeps_its_value() -> None:
     run = Run()
     engine = ListEngine([{"x": 1}, {"x": 2}], prune=lambda p, step, _value: p.key == 1 and step == 2)
