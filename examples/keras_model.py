@@ -23,7 +23,8 @@ from sklearn.model_selection import train_test_split
 from advisor import Choice, Fidelity, Float, Int, tune
 from advisor.objectives.keras_model import KerasObjective
 
-EPOCHS = 9
+DIRECTION = "maximize"
+FIDELITY = Fidelity("epoch", 1, 9)
 SPACE = {
     "learning_rate": Float(1e-4, 1e-1, log=True, default=1e-3),
     "units": Int(16, 128, log=True, default=32),
@@ -50,6 +51,11 @@ def build(config: dict[str, Any]) -> keras.Model:
     return model
 
 
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=0, stratify=y)
+objective = KerasObjective(build, (X_train, y_train), epochs=FIDELITY.high, metric="val_accuracy", validation=0.2)
+
+
 def main() -> None:
     """Tunes the model and prints what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -59,13 +65,11 @@ def main() -> None:
     parser.add_argument("--run-dir", default=None, help="folder of the run; the same one again goes on with it")
     arguments = parser.parse_args()
 
-    X, y = load_digits(return_X_y=True)
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=0, stratify=y)
     outcome = tune(
-        KerasObjective(build, (X_train, y_train), epochs=EPOCHS, metric="val_accuracy", validation=0.2),
+        objective,
         SPACE,
-        direction="maximize",
-        fidelity=Fidelity("epoch", 1, EPOCHS),
+        direction=DIRECTION,
+        fidelity=FIDELITY,
         strategy="hyperband",
         budget_seconds=arguments.seconds,
         max_trials=arguments.trials,

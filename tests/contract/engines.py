@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from advisor.core.plan import Candidate, Pruner
 from advisor.core.ports import Engine, Proposal, Result
@@ -12,6 +13,7 @@ from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.engines.optuna_study import OptunaEngine, SamplerName
 from advisor.engines.portfolio import FixedEngine, PortfolioEngine
 from advisor.engines.sklearn_search import GridEngine, HalvingGridEngine, HalvingRandomEngine, RandomEngine
+from advisor.supervise.loop import PAUSED
 
 SPLITS = 3
 
@@ -91,6 +93,8 @@ class Drive:
         for at, (step, value) in enumerate(result.steps):
             if self.engine.observe(proposal, step, value):
                 return Result("pruned", value, (), result.steps[: at + 1], 0.01, 0.003)
+            if step == proposal.until:
+                return Result("pruned", value, (), result.steps[: at + 1], 0.01, 0.003, cause=f"{PAUSED} {step}")
         return result
 
 
@@ -142,6 +146,13 @@ def brackets() -> Pruner:
     return Pruner(name="hyperband", resource="epoch", settings={"max_resource": 3, "reduction_factor": 2, "full_length_first": 3})
 
 
+def brackets_of_keras_tuner() -> Engine:
+    """Its library takes seconds to import and may be absent."""
+    from advisor.engines.keras_tuner import KerasTunerEngine
+
+    return KerasTunerEngine(MIXED, direction="minimize", seed=7, max_epochs=9)
+
+
 ENGINES: dict[str, Callable[[], Engine]] = {
     "fixed": lambda: FixedEngine([Proposal(k, {"rate": 0.1 * (k + 1)}, "confirm") for k in range(6)]),
     "portfolio": race,
@@ -181,7 +192,10 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "optuna random": lambda: study("random", space=MIXED),
     "optuna grid": lambda: study("grid"),
 }
+if find_spec("keras_tuner") is not None:
+    ENGINES["keras_tuner hyperband"] = brackets_of_keras_tuner
 OF_MIXED = (
+    "keras_tuner hyperband",
     "grid",
     "random",
     "halving grid on rows",
