@@ -44,18 +44,19 @@ def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
     workers, threads = _workers(facts, notes)
     measured = next((m for m in reversed(facts.measured) if m.family == FAMILY), None)
     seconds = answers.budget_seconds
-    trial = measured.fit_seconds if measured is not None else round_significant(seconds * workers / ASSUMED_TRIALS)
+    fit = measured.fit_seconds if measured is not None else round_significant(seconds * workers / ASSUMED_TRIALS / own.folds)
+    trial = fit * own.folds
     asked = _starts(own, space)
     family = own_family(own, space)
-    situation = situation_of(facts).with_values(_facts_of(own, family, trial, workers, threads))
+    situation = situation_of(facts).with_values(_facts_of(own, family, fit, workers, threads))
     situation = situation.with_values(_untold(family) if own.kind == "optuna" and not len(space) else space_facts(space, family))
-    validation = Validation(scheme="own", folds=1, heldout_ratio=0.0, seed=answers.seed)
+    validation = Validation(scheme="own", folds=own.folds, heldout_ratio=0.0, seed=answers.seed)
     budget, situation = _budget(facts, trial, len(asked), situation)
     situation = situation.decide(search__trials_at_most=math.inf if answers.trials is None else float(answers.trials))
     trials = int(situation.value("search.trials"))
     budget = budget.model_copy(update={"trials": trials, "trials_cap": answers.trials})
     starts = _with_practice(asked, role_starts(space, found, rulebook.recipes), trials, notes)
-    candidate = Candidate(family=FAMILY, space=space, starts=starts, fit_seconds=trial, is_measured=measured is not None)
+    candidate = Candidate(family=FAMILY, space=space, starts=starts, fit_seconds=fit, is_measured=measured is not None)
     metric = Metric(name=own.measurement, title=own.measurement, direction=own.direction, tasks=(), needs="number", scorer="")
     _explain(facts, own, budget, candidate, notes)
     choice = _choice(facts, rulebook, situation, notes)
@@ -141,7 +142,7 @@ def _with_practice(asked: tuple[Config, ...], offered: tuple[RoleStart, ...], tr
     notes.computed(
         "starts",
         len(asked) + len(further),
-        f"The default and your starts ({len(asked)}), then published practice told by roles, at most a third of {trials} trials ({len(further)}).",
+        f"The default and your starts ({len(asked)}), then {len(further)} of published practice told by roles, at most a third of all.",
         source="contract: Starts and roles",
     )
     return (*asked, *(o.config for o in further))
@@ -181,6 +182,8 @@ def _starts(own: OwnObjective, space: SearchSpace) -> tuple[Config, ...]:
     default = space.default()
     has_default = any(p.default is not None for _, p in own.space.items())
     configs: list[Config] = [default] if has_default or not own.starts else []
+    if own.given is not None:
+        configs = [dict(own.given)]  # what it stands at is trial 0, also where the space does not hold it
     for number, start in enumerate(own.starts):
         unknown = [n for n in start if n not in space.parameters]
         if unknown:
@@ -208,15 +211,15 @@ def _refuse_table_answers(facts: Facts) -> None:
             )
 
 
-def _facts_of(own: OwnObjective, family: Family, trial: float, workers: int, threads: int) -> dict[str, Any]:
+def _facts_of(own: OwnObjective, family: Family, fit: float, workers: int, threads: int) -> dict[str, Any]:
     none = {name: Unknown(reason="there is no table: the objective is your own") for name in _TABLE_FACTS}
     return {
         **none,
         "data.bytes": 0,
         "data.spare_rows": math.inf if own.has_third_split else 0.0,
         "validation.scheme": "own",
-        "validation.folds": 1,
-        "validation.splits": 1,
+        "validation.folds": own.folds,
+        "validation.splits": own.folds,
         "family.name": FAMILY,
         "family.trains_in_steps": family.trains_in_steps,
         "family.is_linear": False,
@@ -225,9 +228,9 @@ def _facts_of(own: OwnObjective, family: Family, trial: float, workers: int, thr
         "family.is_threaded": False,
         "family.epochs": own.fidelity.high if own.fidelity is not None else 1,
         "family.largest_rows": math.inf,
-        "family.estimated_seconds": trial,
-        "family.fit_seconds": trial,
-        "family.cost_seconds": trial,
+        "family.estimated_seconds": fit,
+        "family.fit_seconds": fit,
+        "family.cost_seconds": fit,
         "search.workers": workers,
         "search.threads_per_worker": threads,
     }
@@ -291,7 +294,12 @@ def _explain(facts: Facts, own: OwnObjective, budget: Budget, candidate: Candida
     notes.computed("objective", own.name, f"Your own {own.kind}, measured as it says.", source="the call")
     notes.computed("direction", own.direction, "As you said.", source="the call")
     kind = "measured by the pilot" if candidate.is_measured else f"assumed, as if {ASSUMED_TRIALS} trials fitted: the pilot measures it"
-    notes.computed("fit_seconds", candidate.fit_seconds, f"Seconds of one full trial: {kind}.", source="contract: How many trials")
+    notes.computed(
+        "fit_seconds",
+        candidate.fit_seconds,
+        f"Seconds of {'one full trial' if own.folds == 1 else 'one fit and score'}: {kind}.",
+        source="contract: How many trials",
+    )
     notes.computed("budget.seconds", budget.seconds, "The time you gave, everything included.", source="the user's answer or its default")
     notes.computed(
         "budget.search_seconds",
@@ -311,3 +319,5 @@ def _explain(facts: Facts, own: OwnObjective, budget: Budget, candidate: Candida
     else:
         notes.computed("budget.trials_cap", None, "Time alone limits the trials.")
     notes.computed("validation.scheme", "own", "The objective validates by itself.", source="the call")
+    if own.folds > 1:
+        notes.computed("validation.folds", own.folds, "Splits that every trial is scored on, made once.", source="the call")

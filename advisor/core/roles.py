@@ -26,7 +26,7 @@ UNUSUAL_BOUND = 0.7
 EXCHANGED = 1.25
 """Names are distrusted when exchanging two of them would fit their ranges better by this factor. [H]"""
 DECADES_OF_LINEAR = 2.0
-"""A linear scale over so many decades is unusual for what is felt in ratios. Source: issue of the space linter; Bergstra and Bengio 2012."""
+"""A linear scale over so many decades is unusual for what is felt in ratios. Source: Bergstra and Bengio 2012."""
 DECADES_OF_UNNAMED = 3.0
 """A positive lower bound so many decades below the upper one says that small values matter, whatever the name. [H]"""
 
@@ -65,6 +65,8 @@ class Role(Value):
     """The scale it is searched on."""
     edges: tuple[float, float] = (-math.inf, math.inf)
     """Bounds that practice draws: one outside is unusual."""
+    reaches: tuple[float, float] = (math.inf, -math.inf)
+    """A lower bound above the first, or an upper one below the second, is unusual."""
     group: Group | None = None
     """The stage it is tuned in."""
     source: str
@@ -143,7 +145,7 @@ def recognise(space: SearchSpace, roles: Sequence[Role]) -> dict[str, Recognised
                 parameter=name,
                 role=role,
                 confidence=round(said * fits, 3),
-                because=_because(said, fits, by_name[role], space.parameters[name]),
+                because=_because(said, fits, by_name[role]),
             )
     return {n: out[n] for n, _ in space.items() if n in out}
 
@@ -164,11 +166,11 @@ def fit(role: Role, parameter: Float | Int | Choice) -> float:
     if low < role.least or high > role.most or high < role.usual[0] or low > role.usual[1]:
         return 0.0
     out = 1.0
-    if role.scale == "log" and isinstance(parameter, Float | Int) and not parameter.log and low > 0:
-        out *= UNUSUAL_SCALE if math.log10(high / low) >= DECADES_OF_LINEAR else 1.0
+    if role.scale == "log" and isinstance(parameter, Float | Int) and not parameter.log:
+        out *= UNUSUAL_SCALE if low <= 0 or math.log10(high / low) >= DECADES_OF_LINEAR else 1.0
     if role.scale == "linear" and isinstance(parameter, Float | Int) and parameter.log:
         out *= UNUSUAL_SCALE
-    if low < role.edges[0] or high > role.edges[1]:
+    if low < role.edges[0] or high > role.edges[1] or low > role.reaches[0] or high < role.reaches[1]:
         out *= UNUSUAL_BOUND
     return out
 
@@ -270,7 +272,7 @@ def _are_exchanged(space: SearchSpace, named: Mapping[str, Role]) -> bool:
     return False
 
 
-def _because(said: float, fits: float, role: Role, parameter: Float | Int | Choice) -> str:
+def _because(said: float, fits: float, role: Role) -> str:
     by = {EXACT: "its name", ANYWHERE: "a part of its name", HINTED: "its name beside its siblings"}[said]
     return f"{by}, and its range" + (" and scale agree" if fits == 1.0 else ", which is unusual for a " + role.name.replace("_", " "))
 
