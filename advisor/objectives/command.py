@@ -85,8 +85,8 @@ class CommandObjective:
     a value is one argument, or part of one, whatever characters it holds. Placeholders are the names of `parameters`, each at
     least once, and
 
-    - ``{checkpoint}``: a path of the trial's own, not there at first. The command writes its state to it (to another name
-      first, then renamed) and, when it finds something there, goes on from it;
+    - ``{checkpoint}``: a path of the trial's own, not there at first. The command writes its state to it after each step
+      (to another name first, then renamed) and, when it finds something there, goes on from it;
     - ``{epoch}``, or whatever `fidelity` is called: how many steps a full trial has;
     - ``{seed}``: the same number in all trials.
 
@@ -96,7 +96,8 @@ class CommandObjective:
 
     The command prints a line ``{"step": 3, "value": 0.41}`` after each step, flushed, steps counted from 1; a line with a value and
     no step is the score of the trial. Other output is passed over; the last of it is shown when the command fails. Pruning
-    ends its process group: SIGTERM, then SIGKILL after `grace_seconds`. Checkpoints are kept below `folder`.
+    ends its process group: SIGTERM, then SIGKILL after `grace_seconds`. Checkpoints are kept below `folder`,
+    or where `keep_in` says.
 
     Raises: InputError when the template and the parameters do not fit; CannotRunError when there is no such program.
     """
@@ -134,7 +135,10 @@ class CommandObjective:
         self.is_resumable = "checkpoint" in used
         """True when the command is given a path to keep its state in."""
         self._check(names, used, fidelity)
-        self._folder = self._own_folder(folder) if self.is_resumable else None
+        self._is_own_folder = folder is None
+        self._folder: str | None = None
+        if self.is_resumable:
+            self._folder = self._temporary_folder() if folder is None else str(Path(folder).absolute())
 
     def _check(self, names: tuple[str, ...], used: set[str], fidelity: Fidelity | None) -> None:
         where = "--command"
@@ -171,26 +175,35 @@ class CommandObjective:
                 cure="Install it, or give its path; a script needs its interpreter first.",
             )
 
-    def _own_folder(self, folder: str | Path | None) -> str:
-        if folder is not None:
-            path = Path(folder).absolute()
-            path.mkdir(parents=True, exist_ok=True)
-            return str(path)
+    def _temporary_folder(self) -> str:
         made = tempfile.mkdtemp(prefix="advisor-command-")
         atexit.register(shutil.rmtree, made, ignore_errors=True)
         return made
 
+    def keep_in(self, folder: str | Path) -> None:
+        """Keeps checkpoints below `folder` from here on, unless another was named when this was made.
+
+        Without either they are in a temporary folder, which goes with the process that made this.
+        """
+        if self._folder is not None and self._is_own_folder:
+            self._folder = str(Path(folder).absolute())
+
     def __call__(self, config: Config, checkpoint: Any = None) -> Generator[Measurement, None, float | None]:
         """Measurements as the command prints them. Closing ends the command.
 
-        `checkpoint` is a path that a measurement of this objective gave; the trial goes on from a copy of it.
+        `checkpoint` is what a measurement of this objective gave; the trial goes on from a copy of it. What the command had
+        printed already when it was taken comes first; a step that it repeats is passed over.
 
         Raises, when pulled: CommandFailedError when the command ends badly or prints no value; InputError when the checkpoint
-        is gone.
+        is gone, or is none of this objective's.
         """
+        if checkpoint is not None and not isinstance(checkpoint, CommandCheckpoint):
+            raise InputError(
+                f"a {type(checkpoint).__name__} is no checkpoint of a command", where="checkpoint", cure="Start the trial again."
+            )
         path = self._checkpoint_path(checkpoint)
         try:
-            return (yield from self._steps(config, path))
+            return (yield from self._steps(config, path, checkpoint))
         finally:
             if path is not None:
                 _remove(path)
@@ -212,38 +225,47 @@ class CommandObjective:
                 previous = None
         return kept
 
-    def _steps(self, config: Config, path: Path | None) -> Generator[Measurement, None, float | None]:
-        keep = None if path is None or self._folder is None else _Keeper(path, Path(self._folder))
+    def _steps(self, config: Config, path: Path | None, earlier: CommandCheckpoint | None) -> Generator[Measurement, None, float | None]:
+        done = 0 if earlier is None else earlier.step
+        last = None if earlier is None else earlier.value
         with _Process(self.arguments(config, path), self) as process:
-            if keep is not None:
-                keep.group = process.group
-            last: float | None = None
+            for step, value in () if earlier is None else earlier.ahead:
+                yield self._measured(step, value, process, path)
+                done, last = step, None
             has_stepped = False
             for line in process.lines():
                 said = _measurement(line)
                 if said is None:
                     process.note(line)
-                elif "step" in said:
-                    has_stepped = True
-                    yield Measurement(step=said["step"], value=said["value"], checkpoint=keep)
-                else:
+                    continue
+                if "step" not in said:
                     last = said["value"]
-            process.check(has_value=has_stepped or last is not None)
-        if not has_stepped and last is not None:
-            yield Measurement(step=1, value=last, checkpoint=None)
+                    continue
+                has_stepped = True
+                if earlier is None or not isinstance(said["step"], int) or said["step"] > done:
+                    last = None
+                    yield self._measured(said["step"], said["value"], process, path)
+            process.check(has_value=has_stepped or last is not None or earlier is not None)
+        if earlier is None and not has_stepped and last is not None:
+            yield Measurement(step=1, value=last)
         return last
 
-    def _checkpoint_path(self, checkpoint: Any) -> Path | None:
+    def _measured(self, step: Any, value: Any, process: _Process, path: Path | None) -> Measurement:
+        if path is None or self._folder is None:
+            return Measurement(step=step, value=value)
+        return Measurement(step=step, value=value, checkpoint=_Keeper(path, Path(self._folder), process, step, value))
+
+    def _checkpoint_path(self, checkpoint: CommandCheckpoint | None) -> Path | None:
         if self._folder is None:
             return None
         Path(self._folder).mkdir(parents=True, exist_ok=True)
         path = Path(self._folder) / f"trial-{uuid.uuid4().hex}"
         if checkpoint is not None:
             try:
-                _copy(Path(checkpoint), path)
+                _copy(Path(checkpoint.path), path)
             except FileNotFoundError:
                 raise InputError(
-                    "the checkpoint it goes on from is gone", where=str(checkpoint), cure="Leave the work folder of the run alone."
+                    "the checkpoint it goes on from is gone", where=checkpoint.path, cure="Leave the work folder of the run alone."
                 ) from None
         return path
 
@@ -311,24 +333,41 @@ def _measurement(line: str) -> dict[str, Any] | None:
 # -- checkpoints ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class CommandCheckpoint:
+    """What a command had written when it was looked at, and what it had printed by then: it runs ahead of who pulls it."""
+
+    path: str
+    """The copy."""
+    step: int
+    """The last step that was pulled."""
+    value: float
+    """Its value."""
+    ahead: tuple[tuple[int, float], ...] = ()
+    """Steps that were printed and not pulled, with their values."""
+
+
+@dataclass(frozen=True)
 class _Keeper:
-    """Called for the checkpoint of a running trial: a copy of what the command has written, taken while the command stands still."""
+    """Called for the checkpoint of a running trial, which stands still meanwhile."""
 
-    def __init__(self, path: Path, folder: Path) -> None:
-        self.path, self.folder = path, folder
-        self.group: int | None = None
+    path: Path
+    folder: Path
+    process: _Process
+    step: int
+    value: float
 
-    def __call__(self) -> str | None:
-        """The copy's path; None when nothing is written yet, so that whoever goes on begins at the start."""
+    def __call__(self) -> CommandCheckpoint | None:
+        """The checkpoint; None when nothing is written yet, so that whoever goes on begins at the start."""
         kept = self.folder / f"kept-{uuid.uuid4().hex}"
-        _signal(self.group, signal.SIGSTOP)
-        try:
-            _copy(self.path, kept)
-        except FileNotFoundError:
-            return None
-        finally:
-            _signal(self.group, signal.SIGCONT)
-        return str(kept)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.process.standing_still() as printed:
+            try:
+                _copy(self.path, kept)
+            except FileNotFoundError:
+                return None
+            said = [m for m in map(_measurement, printed) if m is not None and isinstance(m.get("step"), int)]
+        return CommandCheckpoint(str(kept), self.step, self.value, tuple((m["step"], m["value"]) for m in said))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -371,8 +410,15 @@ class _Process:
             raise CommandFailedError(
                 f"the command cannot be started: {said}", detail=shlex.join(arguments), cure="Try it by hand with these values."
             ) from None
-        self.group = self._popen.pid
         self._arguments = arguments
+        self._printed: deque[str] = deque()
+        self._ready = selectors.DefaultSelector()
+        self._buffers: dict[int, bytearray] = {}
+        for pipe, name in ((self._popen.stdout, "out"), (self._popen.stderr, "err")):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+            self._ready.register(pipe.fileno(), selectors.EVENT_READ, name)
+            self._buffers[pipe.fileno()] = bytearray()
         _LIVE.add(self._popen)
 
     def __enter__(self) -> _Process:
@@ -380,6 +426,7 @@ class _Process:
 
     def __exit__(self, *_exception: object) -> None:
         _end(self._popen, self._grace_seconds)
+        self._ready.close()
         for pipe in (self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 pipe.close()
@@ -387,28 +434,50 @@ class _Process:
 
     def lines(self) -> Generator[str, None, None]:
         """What it prints, line by line, until it has ended; its standard error is read beside."""
-        assert self._popen.stdout is not None
-        assert self._popen.stderr is not None
-        with selectors.DefaultSelector() as ready:
-            buffers: dict[int, bytearray] = {self._popen.stdout.fileno(): bytearray(), self._popen.stderr.fileno(): bytearray()}
-            for pipe in buffers:
-                os.set_blocking(pipe, False)
-                ready.register(pipe, selectors.EVENT_READ)
-            ended: float | None = None
-            while ready.get_map():
-                found = ready.select(_LOOK_SECONDS)
-                for key, _ in found:
-                    for line in self._read(key.fd, buffers[key.fd], ready):
-                        if key.fd == self._popen.stdout.fileno():
-                            yield line
-                        else:
-                            self._errors.append(line[:_MOST_TAIL])
-                if _has_ended(self._popen):
-                    ended = time.monotonic() if ended is None else ended
-                    if not found or time.monotonic() - ended > _DRAIN_SECONDS:  # a child of its holds the pipe: not waited for
-                        return
+        ended: float | None = None
+        while True:
+            while self._printed:
+                yield self._printed.popleft()
+            if not self._ready.get_map():
+                return
+            found = self._pump(_LOOK_SECONDS)
+            if _has_ended(self._popen):
+                ended = time.monotonic() if ended is None else ended
+                if not found or time.monotonic() - ended > _DRAIN_SECONDS:  # a child of its holds the pipe: not waited for
+                    yield from self._printed
+                    return
 
-    def _read(self, pipe: int, buffer: bytearray, ready: selectors.BaseSelector) -> list[str]:
+    @contextlib.contextmanager
+    def standing_still(self) -> Generator[Sequence[str], None, None]:
+        """Stops the whole group for as long as the block lasts; gives the lines that are printed and not yet taken."""
+        _signal(self._group, signal.SIGSTOP)
+        try:
+            give_up = time.monotonic() + _DRAIN_SECONDS
+            while not _stands_still(self._popen) and time.monotonic() < give_up:
+                time.sleep(0.001)
+            while self._pump(0):
+                pass
+            yield tuple(self._printed)
+        finally:
+            _signal(self._group, signal.SIGCONT)
+
+    @property
+    def _group(self) -> int | None:
+        return self._popen.pid if self._popen.returncode is None else None
+
+    def _pump(self, seconds: float) -> bool:
+        """Takes in what there is to read, waiting at most so long for it; False when there is nothing."""
+        found = self._ready.select(seconds) if self._ready.get_map() else []
+        for key, _ in found:
+            whole = self._read(key.fd)
+            if key.data == "out":
+                self._printed.extend(whole)
+            else:
+                self._errors.extend(line[:_MOST_TAIL] for line in whole)
+        return bool(found)
+
+    def _read(self, pipe: int) -> list[str]:
+        buffer = self._buffers[pipe]
         try:
             chunk = os.read(pipe, 1 << 16)
         except BlockingIOError:
@@ -416,7 +485,7 @@ class _Process:
         if chunk:
             buffer += chunk
         else:
-            ready.unregister(pipe)
+            self._ready.unregister(pipe)
             if buffer:
                 buffer += b"\n"
         *whole, rest = bytes(buffer).split(b"\n")
@@ -485,6 +554,13 @@ def _has_ended(popen: subprocess.Popen[bytes]) -> bool:
     if popen.returncode is not None or not hasattr(os, "waitid"):  # macOS before Python 3.13
         return popen.poll() is not None
     return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _stands_still(popen: subprocess.Popen[bytes]) -> bool:
+    """True when it has ended or is stopped; a signal is on its way for a moment."""
+    if popen.returncode is not None or not hasattr(os, "waitid"):
+        return True
+    return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _signal(group: int | None, number: signal.Signals) -> None:

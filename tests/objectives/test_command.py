@@ -8,6 +8,7 @@ import shlex
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import pytest
 
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.objective import Fidelity
+from advisor.core.own import with_defaults
 from advisor.core.space import Choice, Float, Int, SearchSpace
 from advisor.objectives.command import CommandFailedError, CommandObjective
+from advisor.objectives.spaces import read_space
 from advisor.supervise.evaluation import Died, Ended, Stepped, TrialRun
 
 PYTHON = shlex.quote(sys.executable) + " -I -S"
@@ -265,13 +268,13 @@ def test_a_trial_goes_on_from_a_copy_of_what_the_command_kept(tmp_path: Path) ->
     first.next()
     kept = first.take_checkpoint()
     first.stop()
-    assert Path(kept).read_text() == "2"
+    assert Path(kept.path).read_text() == "2"
     for _ in range(2):  # several may go on from one checkpoint: each has a copy
         steps, end = to_the_end(objective, {"lr": 0.2}, kept)
         assert [s.step for s in steps] == [3, 4, 5]
         assert isinstance(end, Ended)
-        assert Path(kept).read_text() == "2"
-    assert [p.name for p in (tmp_path / "kept").iterdir()] == [Path(kept).name], "a trial's own path goes with it"
+        assert Path(kept.path).read_text() == "2"
+    assert [p.name for p in (tmp_path / "kept").iterdir()] == [Path(kept.path).name], "a trial's own path goes with it"
 
 
 def test_a_checkpoint_may_be_a_folder_and_one_that_is_gone_fails_the_trial(tmp_path: Path) -> None:
@@ -289,9 +292,40 @@ def test_a_checkpoint_may_be_a_folder_and_one_that_is_gone_fails_the_trial(tmp_p
     again.stop()
     assert isinstance(report, Stepped)
     assert report.step == 2
-    _, end = to_the_end(objective, {"lr": 0.1}, str(tmp_path / "nowhere"))
+    _, end = to_the_end(objective, {"lr": 0.1}, replace(kept, path=str(tmp_path / "nowhere")))
     assert isinstance(end, Died)
     assert "is gone" in end.cause
+    _, end = to_the_end(objective, {"lr": 0.1}, {"weights": [1]})
+    assert isinstance(end, Died)
+    assert "a dict is no checkpoint of a command" in end.cause
+
+
+@pytest.mark.parametrize("order", ["keep(n); say(step=n, value=1 / n)", "say(step=n, value=1 / n); keep(n)"])
+def test_a_command_that_ran_ahead_loses_no_step_and_repeats_none(tmp_path: Path, order: str) -> None:
+    body = (
+        "path, last = sys.argv[1], int(sys.argv[2])\n"
+        "def keep(n): open(path + '.new', 'w').write(str(n)); os.replace(path + '.new', path)\n"
+        "done = int(open(path).read()) if os.path.exists(path) else 0\n"
+        f"for n in range(done + 1, last + 1): {order}\n"
+    )
+    command = script(tmp_path, body) + " {checkpoint} {epoch} {lr}"
+    objective = CommandObjective(command, LR, fidelity=Fidelity("epoch", 1, 40), folder=tmp_path / "kept")
+    for pause in (1, 7, 39, 40):
+        run = TrialRun(0, objective, {"lr": 0.1})
+        for _ in range(pause):
+            report = run.next()
+            assert isinstance(report, Stepped)
+        time.sleep(0.02)  # time to run ahead, to the end if it likes
+        kept = run.take_checkpoint()
+        run.stop()
+        if kept is None:  # looked at before it had kept anything: it begins at the start
+            assert pause == 1
+            continue
+        steps, end = to_the_end(objective, {"lr": 0.1}, kept)
+        assert isinstance(end, Ended), end
+        assert end.value == pytest.approx(1 / 40)
+        # Where it keeps its state first, the line of the very step it was halted in may be missing.
+        assert set(range(pause + 1, 41)) - {s.step for s in steps} <= ({kept.ahead[-1][0] + 1 if kept.ahead else pause + 1})
 
 
 def test_a_command_that_kept_nothing_yet_gives_no_checkpoint(tmp_path: Path) -> None:
@@ -300,6 +334,19 @@ def test_a_command_that_kept_nothing_yet_gives_no_checkpoint(tmp_path: Path) -> 
     run.next()
     assert run.take_checkpoint() is None
     run.stop()
+
+
+def test_checkpoints_are_kept_where_the_run_says_unless_a_folder_was_named(tmp_path: Path) -> None:
+    command = script(tmp_path, "open(sys.argv[1], 'w').close(); say(step=1, value=1); time.sleep(60)") + " {checkpoint} {lr}"
+    for objective, where in (
+        (CommandObjective(command, LR), "run"),
+        (CommandObjective(command, LR, folder=tmp_path / "named"), "named"),
+    ):
+        objective.keep_in(tmp_path / "run")
+        run = TrialRun(0, objective, {"lr": 0.1})
+        run.next()
+        assert Path(run.take_checkpoint().path).parent == tmp_path / where
+        run.stop()
 
 
 def test_it_travels_and_its_error_does_too(tmp_path: Path) -> None:
@@ -330,3 +377,35 @@ def test_no_thread_and_no_process_is_left(tmp_path: Path) -> None:
     assert isinstance(end, Ended)
     assert threading.active_count() == threads
     assert psutil.Process().children() == children, "not even a zombie"
+
+
+@pytest.mark.slow
+def test_the_plain_pytorch_script_is_tuned_by_its_command_line(tmp_path: Path) -> None:
+    """The words are those of the script's own docstring, so that what it says to type is what works."""
+    folder = Path(__file__).parent.parent.parent / "examples" / "own_pytorch"
+    said = " ".join((folder / "train.py").read_text().split('--command "', 1)[1].split('"', 1)[0].split())
+    words = shlex.split(said)
+    assert words[:2] == ["python", "examples/own_pytorch/train.py"]
+    fidelity = Fidelity("epoch", 1, 4)
+    objective = CommandObjective(
+        [sys.executable, str(folder / "train.py"), *words[2:]],
+        read_space(folder / "space.toml"),
+        fidelity=fidelity,
+        folder=tmp_path,
+        environment={"OMP_NUM_THREADS": "1"},
+    )
+    assert objective.space is not None
+    config = with_defaults(objective.space).default()
+    run, whole, kept = TrialRun(0, objective, config), [], None
+    while isinstance(report := run.next(), Stepped):
+        whole.append(report)
+        kept = run.take_checkpoint() if report.step == 2 else kept
+    assert isinstance(report, Ended), report
+    assert [s.step for s in whole] == [1, 2, 3, 4]
+    rest, end = to_the_end(objective, config, kept)
+    assert isinstance(end, Ended), end
+    assert end.value == whole[-1].value
+    # It goes on after the epoch that was looked at, as if it had never stopped.
+    assert [(s.step, s.value) for s in rest] == [(s.step, s.value) for s in whole[2:]]
+    adamw = objective.space.active({**config, "optimizer": "adamw"})
+    assert "--momentum" not in objective.arguments(adamw)

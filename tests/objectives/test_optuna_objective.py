@@ -484,3 +484,14 @@ def test_ranges_that_move_are_united_and_kinds_that_differ_are_refused() -> None
     assert space.parameters["n"].model_dump(include={"low", "high"}) == {"low": 1, "high": 9}
     with pytest.raises(InputError, match="x: it is a float in one trial and a int in another"):
         merge(None, [asked(lambda t: t.suggest_float("x", 0, 1)), asked(lambda t: t.suggest_int("x", 0, 1))])
+
+
+@pytest.mark.slow
+def test_the_example_is_tuned_unchanged_and_its_trials_are_those_of_optuna() -> None:
+    import advisor
+    from examples.optuna_objective import objective
+
+    found = advisor.tune(objective, budget_seconds=60, max_trials=6, isolation="inline")
+    assert len(found.trials) == 6
+    assert {"schedule", "alpha", "eta0", "average"} <= set(found.best_config)
+    assert found.best_value == pytest.approx(objective(optuna.trial.FixedTrial(found.best_config)))  # type: ignore[arg-type]
