@@ -15,6 +15,7 @@ _EXPORTS = {
     "recommend": "advisor.session",
     "execute": "advisor.session",
     "tune": "advisor.session",
+    "AdvisedSearchCV": "advisor.session",
     "Float": "advisor.core.space",
     "Int": "advisor.core.space",
     "Choice": "advisor.core.space",
@@ -27,6 +28,7 @@ _EXPORTS = {
     "AdvisorError": "advisor.core.errors",
 }
 __all__ = [
+    "AdvisedSearchCV",
     "AdvisorError",
     "Choice",
     "Facts",
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from advisor.core.plan import Plan
     from advisor.core.ports import Measurement
     from advisor.core.space import Choice, Float, Int, SearchSpace
-    from advisor.session import execute, gather, recommend, tune
+    from advisor.session import AdvisedSearchCV, execute, gather, recommend, tune
 
 
 def __getattr__(name: str) -> Any:

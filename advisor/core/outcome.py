@@ -49,6 +49,10 @@ class TrialRecord(Value):
     """Time of one fit, as far as the objective told it."""
     cause: str = ""
     """Why it failed or was pruned."""
+    category: str = ""
+    """Of a failed trial, what kind of end it was: error, invalid, timeout, memory, signal or deadline."""
+    rows: int | None = None
+    """Rows of the table it was given (successive halving); None: all."""
 
     @field_validator("config", mode="before")
     @classmethod

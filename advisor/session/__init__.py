@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advisor.session.estimator import AdvisedSearchCV
     from advisor.session.exporting import export
     from advisor.session.following import Follower, RunSummary, find_run, follow, list_runs, send
     from advisor.session.gathering import gather
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from advisor.session.tuning import tune
 
 __all__ = [
+    "AdvisedSearchCV",
     "Follower",
     "RunSummary",
     "execute",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "estimator": ("AdvisedSearchCV",),
     "exporting": ("export",),
     "following": ("Follower", "RunSummary", "find_run", "follow", "list_runs", "send"),
     "gathering": ("gather",),

@@ -126,6 +126,8 @@ def _records(state: StudyState) -> tuple[TrialRecord, ...]:
             scores=t.scores,
             fit_seconds=t.fit_seconds,
             cause=t.cause,
+            category=t.category,
+            rows=t.rows,
         )
         for t in state.trials.values()
     )
