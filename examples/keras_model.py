@@ -1,6 +1,7 @@
 """A Keras model tuned by KerasTuner's Hyperband: many configurations for an epoch, the best of them for longer.
 
 Run it: ``pip install "tuning-advisor[keras]"``, then ``python examples/keras_model.py``. It takes about a minute and a half.
+Or, in this folder: ``advisor run --model keras_model:objective --strategy hyperband --budget 2m``.
 
 Hyperband promotes what does best after an epoch, and a promoted model goes on from its checkpoint. The model is selected on
 rows that the objective keeps apart from the training rows; the test rows are scored once, at the end.
