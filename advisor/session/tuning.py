@@ -351,7 +351,10 @@ def _takes_steps(objective: Callable[..., Any]) -> bool:
 
 def name_of(objective: Callable[..., Any]) -> str:
     """What to call `objective`: ``module:function``, or its class."""
-    name = getattr(objective, "name", None) or getattr(objective, "__qualname__", None) or type(objective).__name__
+    called = getattr(objective, "name", None)
+    if isinstance(called, str) and called:  # it says so itself: a command is called like its script
+        return called
+    name = getattr(objective, "__qualname__", None) or type(objective).__name__
     module = getattr(objective, "__module__", "") or ""
     short = str(name).rsplit(".", 1)[-1].strip("<>")
     return short if module in ("", "__main__", "builtins") else f"{module}:{short}"

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ import torch
 from advisor.core.errors import InputError
 from advisor.core.space import Choice, Float, Int
 from advisor.objectives.optuna_objective import GRACE_SECONDS, OptunaObjective, merge
-from advisor.supervise.evaluation import Died, Ended, Stepped, TrialRun
+from advisor.supervise.evaluation import Died, Ended, Report, Stepped, TrialRun
+from advisor.supervise.pool import WorkerPool
 
 EPOCHS = 4
 
@@ -39,9 +41,8 @@ def training(trial: optuna.Trial) -> float:
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
     yield
-    assert threading.active_count() == before
+    assert [t.name for t in threading.enumerate() if t.name.startswith("optuna-objective")] == []
 
 
 def to_the_end(function: Callable[..., Any] | OptunaObjective, config: dict[str, Any] | None = None) -> tuple[list[Stepped], Ended | Died]:
@@ -427,6 +428,37 @@ def test_the_same_values_give_the_same_result_as_under_optuna() -> None:
         assert end.suggested["config"] == trial.params
 
 
+def test_in_a_worker_it_is_the_same_and_says_what_it_asked_for(tmp_path: Path) -> None:
+    def function(trial: optuna.Trial) -> float:
+        lr = trial.suggest_float("lr", 1e-5, 1e-1, log=True)
+        for epoch in range(4):
+            trial.report(lr, epoch)
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        return lr
+
+    ends: list[Report] = []
+    with WorkerPool(size=1, environment={}, memory_bytes=None, log_folder=tmp_path) as pool:
+        pool.register("own", OptunaObjective(function))
+        for number in range(3):
+            pool.start(number, "own", {"lr": 0.01}, limit_seconds=60.0)
+            while len(ends) == number:
+                for report in pool.poll(10.0):
+                    if not isinstance(report, Stepped):
+                        ends.append(report)
+                    elif number == 2 and report.step == 2:
+                        pool.stop(number)
+                    else:
+                        pool.advance(number)
+    whole, gave_up, stopped = ends
+    assert isinstance(whole, Ended)
+    assert isinstance(gave_up, Ended)
+    assert isinstance(stopped, Ended)
+    assert (whole.value, gave_up.value, stopped.value) == (0.01, None, None)
+    assert (whole.cause, gave_up.cause, stopped.cause) == ("", "the objective pruned itself", "")
+    assert whole.suggested == gave_up.suggested == stopped.suggested == asked(function, {"lr": 0.01})
+
+
 # -- the space that trials tell ----------------------------------------------------------------------------------------
 
 
@@ -493,5 +525,6 @@ def test_the_example_is_tuned_unchanged_and_its_trials_are_those_of_optuna() -> 
 
     found = advisor.tune(objective, budget_seconds=60, max_trials=6, isolation="inline")
     assert len(found.trials) == 6
+    assert found.best_config is not None
     assert {"schedule", "alpha", "eta0", "average"} <= set(found.best_config)
     assert found.best_value == pytest.approx(objective(optuna.trial.FixedTrial(found.best_config)))  # type: ignore[arg-type]
