@@ -227,6 +227,19 @@ class Dataset(Value):
     warnings: tuple[str, ...] = ()
     """What a user should know before trusting a model of these data."""
 
+    @property
+    def holds_images(self) -> bool:
+        """True when the data are images; False for a table, though its columns may be pixels."""
+        return self.image_source not in ("none", "columns")
+
+    @property
+    def extent(self) -> str:
+        """How much there is, for people: ``1,797 rows × 64 columns``, or ``1,797 images of 8 × 8 pixels``."""
+        if self.holds_images:
+            colour = " in colour" if self.image_channels > 1 else ""
+            return f"{self.rows:,} images of {self.image_height} × {self.image_width} pixels{colour}"
+        return f"{self.rows:,} rows × {len(self.columns)} columns"
+
 
 class Answers(Value):
     """The wishes: what neither the machine nor the data can say. Every field is a flag, a question and a saved answer."""

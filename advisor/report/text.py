@@ -113,12 +113,12 @@ def _about_data(plan: Plan, facts: Facts | None) -> str:
     if plan.task is None:
         return f"{parts[0]} · your own objective, {plan.direction}d"
     if facts is not None:
-        parts.append(f"{facts.data.rows:,} rows × {len(facts.data.columns)} columns")
+        parts.append(facts.data.extent)
     task = {"binary": "two classes", "multiclass": f"{facts.data.classes} classes" if facts else "several classes"}.get(
         plan.task, "a number"
     )
     guess = ""
-    if facts is not None and facts.answers.target is None:
+    if facts is not None and facts.answers.target is None and facts.data.target_confidence < 1:
         guess = f", guessed with confidence {facts.data.target_confidence:.2f}"
     parts.append(f"predicts {shown(plan.target, longest=60)} ({task}{guess})")
     return " · ".join(parts)
@@ -364,7 +364,8 @@ def _next_rows(outcome: Outcome, name: str) -> list[str]:
         return [f"advisor resume {name}"] if outcome.status == "interrupted" else []
     rows = [(f"advisor explain {name}", "why it was done this way")]
     if outcome.plan.task is not None:
-        rows.insert(0, (f"advisor predict {name} NEW.csv", "predictions of the shipped model"))
+        new = "NEW_FOLDER" if outcome.plan.features == ("image",) else "NEW.csv"
+        rows.insert(0, (f"advisor predict {name} {new}", "predictions of the shipped model"))
     trained = {"all": "all rows", "development": "the rows that were not held out", "fold": "one training fold only"}.get(
         outcome.trained_on or "", ""
     )
@@ -407,7 +408,7 @@ def hardware_text(hardware: Hardware) -> str:
 
 def dataset_text(data: Dataset) -> str:
     """What the data hold: size, target, warnings, suspicions, and one line a column."""
-    lines = _wrap(f"{shown(data.source, longest=200)} · {data.rows:,} rows × {len(data.columns)} columns · {_bytes(data.bytes)} in memory")
+    lines = _wrap(f"{shown(data.source, longest=200)} · {data.extent} · {_bytes(data.bytes)} in memory")
     if isinstance(data.target, Unknown):
         lines += _wrap(f"target  {_fact(data.target)} {data.target.cure}", hang=8)
     else:
@@ -417,17 +418,21 @@ def dataset_text(data: Dataset) -> str:
             else "a number"
         )
         confidence = "named" if data.target_confidence >= 1 else f"guessed, confidence {data.target_confidence:.2f}"
+        confidence = "given by the data" if data.holds_images else confidence
         lines += _wrap(f"target  {shown(data.target, longest=60)} ({confidence}): {sort}", hang=8)
         others = ", ".join(f"{shown(s.column, longest=40)} ({s.confidence:.2f})" for s in data.target_candidates[:4])
         if others:
             lines += _wrap(f"could also be  {others}", indent=8, hang=2)
-    lines += _wrap(
-        f"{data.feature_columns} features ({data.numeric_columns} numeric, {data.category_columns} categories, {data.text_columns} text, "
-        f"{data.date_columns} dates), {data.width} after encoding; {data.missing_ratio:.1%} of cells missing; "
-        f"{_share(data.duplicate_ratio)} duplicate rows; effective dimensions {_fact(data.effective_dimensions)}",
-    )
-    if data.image_side:
-        lines.append(f"The columns look like images of {data.image_side} × {data.image_side} pixels.")
+    if data.holds_images:
+        lines += _wrap(f"{_share(data.duplicate_ratio)} duplicate images; effective dimensions {_fact(data.effective_dimensions)}")
+    else:
+        lines += _wrap(
+            f"{data.feature_columns} features ({data.numeric_columns} numeric, {data.category_columns} categories, "
+            f"{data.text_columns} text, {data.date_columns} dates), {data.width} after encoding; {data.missing_ratio:.1%} of cells "
+            f"missing; {_share(data.duplicate_ratio)} duplicate rows; effective dimensions {_fact(data.effective_dimensions)}",
+        )
+        if data.image_side:
+            lines.append(f"The columns look like images of {data.image_side} × {data.image_side} pixels.")
     sections = (
         ("Warnings", [shown(w) for w in data.warnings]),
         ("Suspected leaks", [_suspicion(s) for s in data.leaks]),
@@ -450,7 +455,8 @@ def dataset_text(data: Dataset) -> str:
     for column, line in zip(data.columns, _table(rows, right=(2, 3)), strict=False):
         listed += [line.rstrip(), *_wrap(shown(column.note), indent=4)]
     rest = len(data.columns) - len(rows)
-    lines += ["", *_section("Columns", [*listed, *([f"and {rest} more: --json lists them all"] if rest > 0 else [])])]
+    if not data.holds_images:
+        lines += ["", *_section("Columns", [*listed, *([f"and {rest} more: --json lists them all"] if rest > 0 else [])])]
     return "\n".join(lines)
 
 

@@ -114,7 +114,7 @@ def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts)
     from advisor.profiling.columns import cast, target_values
     from advisor.profiling.reading import read_table
 
-    if facts.data.image_source not in ("none", "columns"):
+    if facts.data.holds_images:
         from advisor.profiling.images import decode_images
 
         decoded = decode_images(request.data, facts.data, folder.work / "images.npy")

@@ -274,7 +274,8 @@ class QuestionsScreen(Page):
         rows.border_subtitle = "Space changes · 1-8 jump" if filled else ""
         if self.facts is not None:
             data = self.facts.data
-            self.tell(f"{self.source}   {data.rows:,} × {len(data.columns) + 1}")
+            size = data.extent if data.holds_images else f"{data.rows:,} × {len(data.columns) + 1}"
+            self.tell(f"{self.source}   {size}")
             self.query_one("#facts", Panel).show(facts_text(self.facts))
         self._draw_why()
         self._draw_plan()
