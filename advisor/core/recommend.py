@@ -174,7 +174,7 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
     budget, first, strategy = o.budget, o.candidates[0], o.choice.strategy
     splits = o.validation.splits
     race = rulebook.strategies[Strategy.PORTFOLIO]
-    engine = rulebook.strategies[strategy].engine
+    engine = _executor(o, rulebook)
     free = first.space.free
     wanted = sum(len(c.starts) for c in o.candidates)
     afforded = _capacity(o, budget.pilot_seconds, splits * sum(c.fit_seconds for c in o.candidates) / len(o.candidates))
@@ -211,6 +211,16 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
         Stage(name="confirm", strategy=Strategy.PORTFOLIO, engine=race.engine, space=(), trials=confirm, seconds=budget.confirm_seconds)
     )
     return tuple(out)
+
+
+def _executor(o: Outline, rulebook: Rulebook) -> str:
+    """The library class that executes the strategy: another one for a Keras model, and on a cluster."""
+    strategy = o.choice.strategy
+    if o.own is not None and o.own.kind == "keras" and strategy is Strategy.HYPERBAND:
+        return "keras_tuner.oracles.HyperbandOracle"
+    if o.facts.answers.cluster is not None and strategy is Strategy.ASHA:
+        return "ray.tune.schedulers.ASHAScheduler"
+    return rulebook.strategies[strategy].engine
 
 
 def _forecast(o: Outline, stages: tuple[Stage, ...]) -> Forecast:

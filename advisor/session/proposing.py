@@ -71,7 +71,17 @@ def engine_for(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[
             from advisor.engines.keras_tuner import KerasTunerEngine
 
             epochs = _rungs(walk, stage.strategy)
-            return KerasTunerEngine(space, max_epochs=epochs["max_resource"], min_epochs=epochs["min_resource"], **common), space
+            return (
+                KerasTunerEngine(
+                    space,
+                    max_epochs=epochs["max_resource"],
+                    min_epochs=epochs["min_resource"],
+                    factor=int(plan.sampler.get("reduction_factor", 3)),
+                    hyperband_iterations=None,
+                    **common,
+                ),
+                space,
+            )
         case Strategy.TPE | Strategy.GP | Strategy.CMAES | Strategy.QMC | Strategy.ASHA | Strategy.HYPERBAND:
             make = _make_optuna(walk, stage.strategy)
             if stage.strategy in REVISABLE:

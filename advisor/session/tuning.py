@@ -272,6 +272,11 @@ def describe(
         raise InputError(
             f"the fidelity is {fidelity!r}", where="fidelity", cure='Give advisor.Fidelity("epoch", 1, 52), or None for one measurement.'
         )
+    told = getattr(objective, "direction", None)
+    if told in ("minimize", "maximize") and told != direction:
+        raise InputError(
+            f"the objective is to be {told}d, and direction says {direction}", where="direction", cure=f'Say direction="{told}".'
+        )
     kind: Kind = getattr(objective, "kind", "function")
     own_space = getattr(objective, "space", None) if space is None else None
     if space is None and own_space is None:
