@@ -175,6 +175,33 @@ def one_gpu_images(**answers: Any) -> Facts:
     return facts(machine, data, **{"budget_seconds": 1800.0, "model": "mlp", **answers})
 
 
+def one_gpu_photographs(**answers: Any) -> Facts:
+    """20,000 photographs of 64 × 64 in the folders of ten classes, one accelerator, an hour, the family left open."""
+    machine = hardware(cpu_count=16, memory_total_bytes=128 * GIB, memory_available_bytes=100 * GIB, gpus=(gpu(),), torch_device="cuda")
+    pixels = 64 * 64 * 3
+    data = table(
+        rows=20_000,
+        numeric=0,
+        task=Task.MULTICLASS,
+        classes=10,
+        target="class",
+        extra=(Column(name="image", kind=ColumnKind.IMAGE, distinct=20_000),),
+        source="photographs",
+        bytes=20_000 * pixels,
+        target_confidence=1.0,
+        feature_columns=pixels,
+        numeric_columns=pixels,
+        width=pixels,
+        effective_dimensions=Unknown(reason="12288 numeric columns are too many to decompose quickly"),
+        image_side=64,
+        image_height=64,
+        image_width=64,
+        image_channels=3,
+        image_source="folder",
+    )
+    return facts(machine, data, **{"budget_seconds": 3600.0, **answers})
+
+
 def ray_cluster(**answers: Any) -> Facts:
     """A cluster of 64 slots, half a million rows, a network, four hours; the schedule is the product."""
     machine = hardware(
@@ -206,6 +233,7 @@ SITUATIONS = {
         grouped_table,
         time_ordered_table,
         one_gpu_images,
+        one_gpu_photographs,
         ray_cluster,
         nothing_known,
     )
