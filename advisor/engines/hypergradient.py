@@ -413,12 +413,15 @@ class _Trial:
 
 
 @dataclass(frozen=True)
-class _Losses:
+class Losses:
     """The losses of one set of weights."""
 
     validation: float
+    """On the split whose gradient is followed."""
     second: float
+    """On the split that stops and chooses."""
     test: float | None
+    """On rows that decide nothing; None where there are none."""
 
     def __str__(self) -> str:
         test = "" if self.test is None else f", test {self.test:.6g}"
@@ -439,7 +442,7 @@ class _Training:
         return _Training(self.weights.clone(), tuple(s.clone() for s in self.state), self.step)
 
 
-Visit = Callable[[Tensor], tuple[_Losses, Tensor, int]]
+Visit = Callable[[Tensor], tuple[Losses, Tensor, int]]
 """Coordinates to the losses there, the hypergradient there, and the training steps that it took."""
 
 
@@ -522,6 +525,18 @@ class HypergradientLoop:
                 )
             case "unrolled" if self.pair.optimiser == "lbfgs":
                 raise InputError("lbfgs cannot be unrolled", where="optimiser", cure="Train by adam or sgd.")
+
+    def train(self, config: Config) -> Losses | None:
+        """The losses after a full training under `config`, from the start and outside of any stage; None when it diverged.
+
+        Raises: InputError when a value lies outside the space.
+        """
+        training = self._begin()
+        try:
+            self._advance(training, self.coordinates.of(config), self.pair.steps)
+            return self._losses(training.weights)
+        except _DivergedError:
+            return None
 
     # ------------------------------------------------------------------------------------------------ the stage
 
@@ -643,7 +658,7 @@ class HypergradientLoop:
         """Goes on from the default's weights: some steps of training under the new configuration, then the gradient there."""
         training, is_first = default.copy(), True
 
-        def visit(z: Tensor) -> tuple[_Losses, Tensor, int]:
+        def visit(z: Tensor) -> tuple[Losses, Tensor, int]:
             nonlocal training, is_first
             taken = 0 if is_first else self.inner_steps
             ahead = training.copy()
@@ -682,7 +697,7 @@ class HypergradientLoop:
             self._look()
             return self._train(w, z, step)
 
-        def visit(z: Tensor) -> tuple[_Losses, Tensor, int]:
+        def visit(z: Tensor) -> tuple[Losses, Tensor, int]:
             found, _, weights = unrolled_hypergradient(
                 train, self._validation, self._start, z, rule=self._rule, rate=self._rate, steps=self.pair.steps
             )
@@ -690,7 +705,7 @@ class HypergradientLoop:
 
         return visit
 
-    def _online(self, scribe: Scribe, base: _Losses) -> None:
+    def _online(self, scribe: Scribe, base: Losses) -> None:
         """Trial 1: one training whose learning rate follows the hypergradient of its next step, all other values the default's."""
         trial = self._trial(scribe, 1, self._first, "proposal")
         training, z, before = self._begin(), self._first.clone(), None
@@ -798,14 +813,14 @@ class HypergradientLoop:
             (found,) = torch.autograd.grad(loss, leaf)
         return found, loss.detach()
 
-    def _losses(self, weights: Tensor) -> _Losses:
+    def _losses(self, weights: Tensor) -> Losses:
         named = self.layout.named(weights)
         with torch.no_grad():
             validation, second = float(self.pair.validation_loss(named)), float(self.pair.second_validation_loss(named))
             test = None if self.pair.test_loss is None else float(self.pair.test_loss(named))
         if not (math.isfinite(validation) and math.isfinite(second)):
             raise _DivergedError("diverged: a validation loss is not finite")
-        return _Losses(validation, second, test)
+        return Losses(validation, second, test)
 
     def _finite(self, loss: Tensor, training: _Training) -> None:
         if not bool(torch.isfinite(loss)) or not bool(torch.isfinite(training.weights).all()):

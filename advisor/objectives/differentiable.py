@@ -1,6 +1,6 @@
-"""A training whose losses PyTorch can differentiate: the user's own, or the table network with one L2 strength a part.
+"""A training of the user's own whose losses PyTorch can differentiate.
 
-Source of the use of three splits: the outer optimisation overfits the data whose gradient it follows (knowledge A.1, HYPERGRAD).
+Source of the three splits: the outer optimisation overfits the rows whose gradient it follows (knowledge A.1, HYPERGRAD).
 """
 
 from __future__ import annotations

@@ -29,6 +29,9 @@ MUTABLE = ("lr", "weight_decay", "dropout")
 SCHEDULES = ("cosine", "one_cycle", "constant")
 """Courses of the learning rate over the epochs. Source of one cycle: Smith and Topin 2019, with the numbers of ``OneCycleLR``."""
 
+OTHER_INPUTS = "other_inputs"
+"""The input columns that `penalties` does not name one by one."""
+
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -62,7 +65,7 @@ class ResidualPerceptron(nn.Module):
         activation: str,
     ) -> None:
         super().__init__()
-        sizes = [min(50, math.ceil(1.6 * n**0.56)) for n in cardinalities]
+        self.sizes = sizes = [min(50, math.ceil(1.6 * n**0.56)) for n in cardinalities]
         self.embeddings = nn.ModuleList(nn.Embedding(n + 1, size) for n, size in zip(cardinalities, sizes, strict=True))
         self.first = nn.Linear(numbers + sum(sizes), width)
         norm, act = _named(_NORMALISATIONS, normalisation, "normalisation"), _named(_ACTIVATIONS, activation, "activation")
@@ -115,10 +118,7 @@ class EpochTraining(ABC):
         self.seed = int(settings["random_state"] or 0)
         self.centre = 0.0 if classes else float(np.average(y, weights=weight))
         self.scale = 1.0 if classes else float(np.sqrt(np.average((y - self.centre) ** 2, weights=weight))) or 1.0
-        target = (
-            torch.as_tensor(np.asarray(y)) if classes else torch.as_tensor((np.asarray(y, dtype=np.float64) - self.centre) / self.scale)
-        )
-        self.target = target.to(self.device, torch.int64 if classes else torch.float32)
+        self.target = self.target_of(y)
         self.weight = None if weight is None else torch.as_tensor(np.asarray(weight), dtype=torch.float32).to(self.device)
 
     def _begin(self, network: nn.Module) -> None:
@@ -206,15 +206,23 @@ class EpochTraining(ABC):
         kept.network, kept.device = copy.deepcopy(self.network).cpu(), torch.device("cpu")
         return kept
 
+    def target_of(self, y: npt.NDArray[Any]) -> Tensor:
+        """Codes, or numbers on the scale that is trained on, on the device."""
+        if self.classes:
+            return torch.as_tensor(np.asarray(y)).to(self.device, torch.int64)
+        return torch.as_tensor((np.asarray(y, dtype=np.float64) - self.centre) / self.scale).to(self.device, torch.float32)
+
     def _loss(self, output: Tensor, rows: Tensor) -> Tensor:
-        target = self.target[rows]
+        return self.loss_of(output, self.target[rows], None if self.weight is None else self.weight[rows])
+
+    def loss_of(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """The mean loss of what the network gives for some rows."""
         if self.classes:
             each = nn.functional.cross_entropy(output, target, reduction="none", label_smoothing=float(self.settings["label_smoothing"]))
         else:
             each = (output[:, 0] - target) ** 2
-        if self.weight is None:
+        if weight is None:
             return each.mean()
-        weight = self.weight[rows]
         return (each * weight).sum() / weight.sum().clamp_min(1e-12)
 
     def _learning_rate(self, step: int) -> float:
@@ -242,7 +250,7 @@ class EpochTraining(ABC):
 class Training(EpochTraining):
     """A training on the rows of a table, which stay on the device."""
 
-    HELD = (*EpochTraining.HELD, "numbers", "codes")
+    HELD = (*EpochTraining.HELD, "numbers", "codes", "strengths")
 
     def __init__(
         self, settings: Mapping[str, Any], X: Numbers, y: npt.NDArray[Any], weight: npt.NDArray[Any] | None, *, classes: int
@@ -264,6 +272,46 @@ class Training(EpochTraining):
                 activation=str(settings["activation"]),
             ).to(self.device)
         self._begin(network)
+        self.depth, self.sizes = int(settings["layers"]), network.sizes
+        self.strengths = self._strengths(settings.get("penalties") or {})
+
+    def penalised(self) -> tuple[str, ...]:
+        """The parts of the network that can have an L2 strength of their own: each input column, each hidden layer, the last one."""
+        inputs = [f"input_{i}" for i in range(len(self.categorical) + len(self.numeric))]
+        return (*inputs, *(f"block_{i}_{k}" for i in range(self.depth) for k in (1, 2)), "last")
+
+    def penalty(self, parameters: Mapping[str, Tensor], strengths: Mapping[str, Tensor]) -> Tensor:
+        """Half the sum of squares of each part's weights times its strength: what is added to the loss.
+
+        `strengths` are of `penalised`; ``other_inputs`` is that of every input column that is not named, and what is absent is 0.
+        To an embedded column belong its embedding and the weights on it. `parameters` are the network's, or stand for them.
+        """
+        first, found = parameters["first.weight"], torch.zeros((), device=self.device)
+        if any(name.startswith("input_") or name == OTHER_INPUTS for name in strengths):
+            zero = torch.zeros((), device=self.device, dtype=first.dtype)
+            rest = strengths.get(OTHER_INPUTS, zero)
+            columns = torch.stack([strengths.get(f"input_{i}", rest) for i in range(len(self.categorical) + len(self.numeric))])
+            embedded = [i for i, size in zip(self.categorical, self.sizes, strict=True) for _ in range(size)]
+            owners = torch.tensor([*self.numeric, *embedded], device=self.device)
+            found = found + (columns[owners] * (first * first).sum(0)).sum()
+            for number, i in enumerate(self.categorical):
+                table = parameters[f"embeddings.{number}.weight"]
+                found = found + columns[i] * (table * table).sum()
+        layers = {f"block_{i}_{k}": f"blocks.{i}.{1 if k == 1 else 4}.weight" for i in range(self.depth) for k in (1, 2)}
+        for name, where in {**layers, "last": "last.2.weight"}.items():
+            if name in strengths:
+                found = found + strengths[name] * (parameters[where] * parameters[where]).sum()
+        return 0.5 * found
+
+    def _strengths(self, given: Mapping[str, float]) -> dict[str, Tensor]:
+        known = (*self.penalised(), OTHER_INPUTS)
+        if unknown := [name for name in given if name not in known]:
+            raise InputError(f"the network has no part {unknown[0]!r} to penalise", where="penalties", cure=nearest(unknown[0], known))
+        return {name: torch.tensor(float(value), device=self.device) for name, value in given.items()}
+
+    def _loss(self, output: Tensor, rows: Tensor) -> Tensor:
+        loss = super()._loss(output, rows)
+        return loss + self.penalty(dict(self.network.named_parameters()), self.strengths) if self.strengths else loss
 
     def predict_tensors(self, held: tuple[Tensor, Tensor]) -> Numbers:
         """`predict` of rows that `hold` has put on the device."""
@@ -428,16 +476,19 @@ class TabularNetwork(EpochNetwork):
         activation: str = "relu",
         label_smoothing: float = 0.0,
         categorical_features: Sequence[int] | None = None,
+        penalties: Mapping[str, float] | None = None,
         device: str = "cpu",
         threads: int | None = None,
         random_state: int | None = 0,
     ) -> None:
+        """`penalties`: part of the network (`Training.penalised`) to the L2 strength that is added to the loss for its weights."""
         self.task = task
         self.layers = layers
         self.width = width
         self.dropout = dropout
         self.lr = lr
         self.weight_decay = weight_decay
+        self.penalties = penalties
         self.batch_size = batch_size
         self.epochs = epochs
         self.stop_epoch = stop_epoch

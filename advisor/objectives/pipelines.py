@@ -7,6 +7,7 @@ as Datetime, and null wherever a cell is missing.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Literal, Self
@@ -45,6 +46,9 @@ NUMERIC_KINDS = frozenset({ColumnKind.NUMERIC, ColumnKind.INTEGER_CODED, ColumnK
 UNUSED_KINDS = frozenset({ColumnKind.CONSTANT, ColumnKind.IDENTIFIER})
 SCALER = "scaler"
 """The one hyperparameter that belongs to the preprocessing: ``standard``, ``quantile`` or ``robust``."""
+
+PENALTY = "l2_"
+"""Opens the names of hyperparameters that are L2 strengths of one part of a network each."""
 
 NATIVE_CATEGORIES = 255
 """Most codes a histogram-based tree takes in one column. Source: HistGradientBoosting, `max_bins`."""
@@ -445,6 +449,8 @@ def _estimator(
     arguments = {**family.fixed, **config, **overrides}
     if SCALER not in signature:
         arguments.pop(SCALER, None)
+    if "penalties" in signature and (parts := [name for name in arguments if name.startswith(PENALTY)]):
+        arguments["penalties"] = {penalised_part(name): arguments.pop(name) for name in parts}
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values()):
         for name in arguments:
             if name not in signature:
@@ -467,6 +473,13 @@ def _estimator(
     if needs == "probability" and family.votes_argument is not None:
         return SmoothedVotes(model, int(getattr(model, family.votes_argument)))
     return model
+
+
+def penalised_part(name: str) -> str:
+    """The part of a network that a hyperparameter is the L2 strength of: ``l2_input_3_age`` is of ``input_3``."""
+    part = name.removeprefix(PENALTY)
+    column = re.match(r"input_\d+", part)
+    return column[0] if column else part
 
 
 def _stops_early(model: Any) -> bool:
