@@ -461,6 +461,41 @@ class _Population(PopulationBasedTraining):
             self._next_perturbation_sync += self._perturbation_interval
 
 
+class _Asha(ASHAScheduler):
+    """Ray's scheduler, with rungs that outlive the engine: without them the first trials after a resume would all be promoted."""
+
+    def __init__(self, *, run: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._run = run
+        self._written = -1
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Reads what earlier lives have recorded before the first trial."""
+        if self._written < 0:
+            path = self._path()
+            held = json.loads(path.read_text()) if path.exists() else []
+            for (_, recorded), kept in zip(self._brackets[0]._rungs, held, strict=False):
+                recorded.update(kept)
+            self._written = self._recorded()
+        super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Ray's decision; what a rung has recorded is on disk when it is given."""
+        decision = super().on_trial_result(tune_controller, trial, result)
+        if self._recorded() > self._written:
+            draft = self._path().with_suffix(".draft")
+            draft.write_text(json.dumps([recorded for _, recorded in self._brackets[0]._rungs]))
+            draft.replace(self._path())
+            self._written = self._recorded()
+        return str(decision)
+
+    def _recorded(self) -> int:
+        return sum(len(recorded) for _, recorded in self._brackets[0]._rungs)
+
+    def _path(self) -> Path:
+        return _RUNS[self._run].folder / "rungs.json"
+
+
 class _Stream(Searcher):
     """Configurations drawn at random, one stream a trial, so that a resumed run proposes the same."""
 
@@ -998,8 +1033,14 @@ class AshaLoop(_RayLoop):
         return None
 
     def _tune_config(self, name: str, slots: int) -> Any:
-        scheduler = ASHAScheduler(
-            time_attr=_ITERATION, metric=_METRIC, mode=self._mode, max_t=self.steps, grace_period=self.grace, reduction_factor=self.factor
+        scheduler = _Asha(
+            run=name,
+            time_attr=_ITERATION,
+            metric=_METRIC,
+            mode=self._mode,
+            max_t=self.steps,
+            grace_period=self.grace,
+            reduction_factor=self.factor,
         )
         starts = [_encoded(self.space, s) for s in self.starts]
         return tune.TuneConfig(

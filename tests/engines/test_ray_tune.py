@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,10 +22,10 @@ import pytest
 
 pytest.importorskip("ray")
 
-from advisor.core.errors import CannotRunError
+from advisor.core.errors import CannotRunError, InputError
 from advisor.core.ports import Measurement
-from advisor.core.space import Choice, Config, Float, SearchSpace
-from advisor.engines.ray_tune import AshaLoop, Cluster, PopulationLoop, connected, read_checkpoint
+from advisor.core.space import Choice, Config, Float, Int, SearchSpace
+from advisor.engines.ray_tune import AshaLoop, Cluster, PopulationLoop, _Clip, _Draw, _Keys, _seeded, connected, read_checkpoint
 from advisor.engines.schedule import replay
 from tests.fakes.scribes import RecordingScribe
 
@@ -68,16 +70,85 @@ def value_under(schedule: tuple[tuple[int, Config], ...], steps: int) -> float:
     return x
 
 
-def processes_of_ray() -> set[int]:
-    """Descendants of this process that belong to Ray."""
-    found = set()
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if any(word in " ".join(child.cmdline()) for word in ("raylet", "gcs_server", "ray::", "default_worker.py", "/ray/")):
-                found.add(child.pid)
-        except psutil.Error:
-            continue
-    return found
+class TestWithoutRay:
+    """What needs no process of Ray's."""
+
+    def test_draws_stay_within_the_bounds_and_are_uniform_on_their_scale(self) -> None:
+        with _seeded("draws"):
+            log = [_Draw(Float(1e-4, 1e-1, log=True))() for _ in range(4000)]
+            whole = [_Draw(Int(1, 4))() for _ in range(4000)]
+            picked = {_Draw(Choice(["a", None]))() for _ in range(50)}
+        assert all(1e-4 <= v <= 1e-1 for v in log) and set(whole) == {1, 2, 3, 4} and picked == {0, 1}
+        # A third of the draws fall into each decade: 1,333 ± 30 (one standard deviation); five of them are allowed.
+        assert all(abs(sum(low <= v < 10 * low for v in log) - 4000 / 3) < 150 for low in (1e-4, 1e-3, 1e-2))
+
+    def test_seeded_draws_leave_the_callers_random_numbers_alone(self) -> None:
+        random.seed(3)
+        expected = random.random()
+        random.seed(3)
+        with _seeded(1, "start", 0):
+            first = random.random()
+        with _seeded(1, "start", 0):
+            assert random.random() == first
+        assert random.random() == expected
+
+    def test_a_perturbation_never_leaves_the_bounds(self) -> None:
+        space = SPACE.replace(layers=Int(1, 4), kind=Choice(["a", "b"]))
+        assert _Clip(space)({"lr": 0.6, "layers": 5, "kind": 1, "advisor.member": 3}) == {
+            "lr": 0.5,
+            "layers": 4,
+            "kind": 1,
+            "advisor.member": 3,
+        }
+
+    def test_a_replay_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(self) -> None:
+        schedule = ((0, {"lr": 0.1}), (3, {"lr": 0.2}), (5, {"lr": 0.05}))
+        objective = replay(Descent(steps=8), schedule)
+        whole = list(objective({}))
+        assert [m.step for m in whole] == list(range(1, 9)) and whole[-1].value == pytest.approx(value_under(schedule, 8), rel=1e-12)
+        for stop in range(1, 8):
+            steps = objective({})
+            last = [next(steps) for _ in range(stop)][-1]
+            held = last.checkpoint()
+            steps.close()
+            assert [(m.step, m.value) for m in objective({}, held)] == [(m.step, m.value) for m in whole[stop:]]
+
+    @pytest.mark.parametrize("steps", [(), (1,), (0, 3, 3), (0, 4, 2)])
+    def test_a_schedule_that_does_not_grow_from_0_is_refused(self, steps: tuple[int, ...]) -> None:
+        with pytest.raises(InputError, match="begins after step 0"):
+            replay(Descent(), tuple((step, {"lr": 0.1}) for step in steps))
+
+    def test_a_key_is_never_given_twice_in_the_lives_of_a_run(self, tmp_path: Path) -> None:
+        first = _Keys(tmp_path / "keys.json")
+        for member in range(3):
+            assert first.take(member) == (member, None)
+            first.keep(member, member)
+        first.end(1)
+        second = _Keys(tmp_path / "keys.json")
+        assert second.is_ended(1) and second.take(0) == (3, 0)
+        second.keep(0, 3)
+        assert second.take(3) == (4, None) and second.take(2) == (4, 2)
+
+    def test_an_address_where_nobody_listens_is_refused_at_once(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        for address, said in ((f"127.0.0.1:{port}", "nothing answers"), (f"ray://127.0.0.1:{port}", "client's address")):
+            loop = PopulationLoop(Descent(), SPACE, direction="minimize", steps=2, folder=tmp_path, cluster=Cluster(address=address))
+            with pytest.raises(CannotRunError, match=said):
+                loop.run(RecordingScribe())
+
+    def test_an_objective_that_takes_no_checkpoint_or_cannot_be_sent_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(CannotRunError, match="takes no checkpoint"):
+            PopulationLoop(lambda config: 0.0, SPACE, direction="minimize", steps=2, folder=tmp_path)  # type: ignore[arg-type]
+        with (tmp_path / "open").open("w") as file:
+            loop = AshaLoop(lambda config: file.name, SPACE, direction="minimize", steps=2, folder=tmp_path)  # type: ignore[arg-type]
+            with pytest.raises(InputError, match="cannot be sent to a worker"):
+                loop.run(RecordingScribe())
+
+    def test_a_stage_that_is_over_before_it_begins_starts_nothing(self, tmp_path: Path) -> None:
+        scribe = RecordingScribe(over_when=lambda _: True)
+        PopulationLoop(Descent(), SPACE, direction="minimize", steps=2, folder=tmp_path / "stage").run(scribe)
+        assert not scribe.proposals and not (tmp_path / "stage").exists()
 
 
 class TestOnALocalRay:
