@@ -10,6 +10,7 @@ from typing import Protocol
 from advisor.core.events import Event, Noted, StudyState, fold, fold_all
 from advisor.core.ports import Engine, Proposal, Result
 from advisor.core.space import Config, SearchSpace
+from advisor.core.stopping import Scored, settled
 
 Listener = Callable[[Sequence[Event], StudyState], str | None]
 """Takes events and the state after them; a sentence says that it will take no more, and why."""
@@ -99,6 +100,59 @@ class Filled:
     def _own(self, proposal: Proposal) -> Proposal:
         kept = {n: v for n, v in proposal.config.items() if n in self._moving or n not in self._space.parameters}
         return replace(proposal, config=kept)
+
+
+class Settling:
+    """An engine that is done once further trials are not worth their time; `note` takes the reason, once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        sign: int,
+        dimensions: int,
+        history: Sequence[tuple[Config, Result]],
+        note: Callable[[str], None],
+    ) -> None:
+        """`sign` is 1 where smaller is better; `history` are the trials before this stage."""
+        self._engine, self._sign, self._dimensions, self._note = engine, sign, dimensions, note
+        self._trials = [s for _, r in history if (s := self._scored(r)) is not None]
+        self._is_told = False
+
+    def propose(self) -> Proposal | None:
+        """The engine's next proposal; None once the search is settled."""
+        reason = settled(self._trials, self._dimensions)
+        if reason is None:
+            return self._engine.propose()
+        if not self._is_told:
+            self._is_told = True
+            self._note(reason)
+        return None
+
+    @property
+    def is_done(self) -> bool:
+        """True when the search is settled, or the engine is done."""
+        return self._is_told or self._engine.is_done
+
+    def observe(self, proposal: Proposal, step: int, value: float) -> bool:
+        """The engine's own word."""
+        return self._engine.observe(proposal, step, value)
+
+    def tell(self, proposal: Proposal, result: Result) -> None:
+        """Passed on, and counted."""
+        self._engine.tell(proposal, result)
+        scored = self._scored(result)
+        if scored is not None:
+            self._trials.append(scored)
+
+    def close(self) -> None:
+        """Passed on."""
+        self._engine.close()
+
+    def _scored(self, result: Result) -> Scored | None:
+        if result.status == "completed" and result.value is not None:
+            return Scored(self._sign * result.value, tuple(self._sign * s for s in result.scores))
+        return Scored(None) if result.status == "pruned" else None
 
 
 class Gate:

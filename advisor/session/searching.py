@@ -10,11 +10,14 @@ from advisor.core.errors import CannotRunError
 from advisor.core.events import Noted, PlanRevised, StageStarted, TrialState
 from advisor.core.facts import Measured
 from advisor.core.plan import Plan, Strategy
+from advisor.core.ports import Engine, Result
+from advisor.core.space import Config
 from advisor.core.value import round_significant
 from advisor.engines.portfolio import PortfolioEngine
 from advisor.session.planning import changes, recommend
 from advisor.session.proposing import base_config, engine_for, loop_for, plan_space
-from advisor.session.recording import Filled
+from advisor.session.race import race
+from advisor.session.recording import Filled, Settling
 from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
 
@@ -33,7 +36,7 @@ def pilot(walk: Walk) -> None:
     plan, state = walk.plan, walk.recorder.state
     is_over = bool(state.revisions) or any(s.stage != "pilot" for s in state.stages)
     first = walk.first
-    engine = PortfolioEngine(first.shortlist, direction=plan.direction, splits=plan.validation.splits)
+    engine, most = race(walk)
     soft_end = walk.recorder.elapsed() + plan.budget.pilot_seconds
     goes_on = walk.drive(
         engine,
@@ -43,7 +46,7 @@ def pilot(walk: Walk) -> None:
         soft_end=soft_end,
         at_least=len(first.shortlist),
         is_over=is_over,
-        max_trials=None if walk.facts.answers.trials is None else plan.stages[0].trials,
+        max_trials=most,
         trial_seconds=max(plan.envelope.trial_seconds, 0.5 * walk.remaining()),
     )
     if not goes_on:
@@ -186,10 +189,27 @@ def _search_stages(walk: Walk) -> None:
         if loop is not None:
             walk.run_loop(loop, stage=stage, space=plan_space(walk, stage), reserve=partial(reserve, walk))
             continue
+        engine: Engine
         engine, space = engine_for(walk, stage, coarse=stages[position - 1] if position else None, history=history)
         own = sum(t.stage == stage.name and t.status != "interrupted" for t in walk.recorder.state.trials.values())
         engine = Filled(engine, walk.plan.space, base_config(walk, stage), space.parameters)
+        if stage.strategy in SETTLING:
+            engine = _settling(walk, engine, len(space.free), history)
         walk.drive(engine, stage=stage, space=space, reserve=partial(reserve, walk), max_trials=None if left is None else left + own)
+
+
+SETTLING = (Strategy.RANDOM, Strategy.QMC, Strategy.TPE, Strategy.GP, Strategy.CMAES)
+"""Searches without an end of their own: they end when further trials are not worth their time."""
+
+
+def _settling(walk: Walk, engine: Engine, dimensions: int, history: list[tuple[Config, Result]]) -> Engine:
+    def note(reason: str) -> None:
+        walk.recorder.emit(
+            Noted(text=f"The search of {walk.plan.family} ended early: {reason}; {max(_spare_seconds(walk), 0):.0f} s were left.")
+        )
+
+    sign = 1 if walk.plan.direction == "minimize" else -1
+    return Settling(engine, sign=sign, dimensions=dimensions, history=history, note=note)
 
 
 def _spare_seconds(walk: Walk) -> float:
