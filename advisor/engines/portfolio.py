@@ -77,6 +77,16 @@ class _Runner:
     taken: set[int]
     history: list[tuple[int, Config, Result]]
     best: Result | None = None
+    last_resort: int = 0
+    """Starts at the end that are only tried when all before them failed."""
+
+    @property
+    def left(self) -> list[int]:
+        """Starts that may be tried now."""
+        regular = len(self.starts) - self.last_resort
+        untried = [i for i in range(len(self.starts)) if i not in self.taken]
+        is_hopeless = self.best is None and len(self.history) >= regular and all(r.status == "failed" for *_, r in self.history)
+        return untried if is_hopeless else [i for i in untried if i < regular]
 
 
 class PortfolioEngine:
@@ -88,15 +98,28 @@ class PortfolioEngine:
     differences (of the leader's folds where the other has none), or by more than `DROP_RATIO` of the score when there is
     only one score each; it comes back if a trial still running brings it near again. A family whose trials all failed
     leaves as soon as another has a score. Nothing is ever pruned: defaults and starts run in full.
+
+    Where every start of the first family failed, those of `last_resort` are tried until one does not.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], *, direction: Literal["minimize", "maximize"], splits: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        direction: Literal["minimize", "maximize"],
+        splits: int,
+        seed: int = 0,
+        last_resort: Sequence[Config] = (),
+    ) -> None:
         if not candidates:
             raise ValueError("a race needs at least one family")
         self._sign = 1 if direction == "maximize" else -1
         self._splits = splits
         self._seed = seed
         self._runners = {c.family: _Runner(c.family, _without_repeats(c), set(), []) for c in candidates}
+        first = self._runners[candidates[0].family]
+        further = [dict(c) for c in last_resort if c not in first.starts]
+        first.starts, first.last_resort = (*first.starts, *further), len(further)
         self._running: dict[int, Proposal] = {}
         self._told: set[int] = set()
 
@@ -182,9 +205,8 @@ class PortfolioEngine:
                 return runner, 0
         leader = self._ranked()[0]
         for runner in self._ranked():
-            left = [i for i in range(len(runner.starts)) if i not in runner.taken]
-            if left and not self._is_out(runner, leader):
-                return runner, left[0]
+            if runner.left and not self._is_out(runner, leader):
+                return runner, runner.left[0]
         return None
 
     def _ranked(self) -> list[_Runner]:

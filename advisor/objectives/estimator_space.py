@@ -217,4 +217,7 @@ def _writable(name: str, value: Any, values: Mapping[str, Mapping[str, Any]]) ->
     """`value` as a configuration holds it, in a list of one; an empty list when it cannot."""
     if _is_simple(value):
         return [plain(value)]
-    return [label for label, other in values.get(name, {}).items() if _same(value, other)]
+    labels = [label for label, other in values.get(name, {}).items() if _same(value, other)]
+    if not labels and isinstance(value, tuple) and all(map(_is_simple, value)):
+        return [[plain(v) for v in value]]
+    return labels

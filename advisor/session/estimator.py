@@ -63,7 +63,7 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
     Parameters: `space` (or scikit-learn's name for it, `param_distributions`) holds `Float`, `Int` and `Choice`, or what
     scikit-learn's searches take; None: that of the model family the estimator (or a pipeline's last step) belongs to.
     `scoring` is a scorer or its name, None: the estimator's own score; without an estimator also a metric of ours. `cv` is as
-    in scikit-learn. `goal`, `budget_seconds`, `max_trials`, `strategy` and `workers` are as in `tune`. ``isolation="inline"``
+    in scikit-learn. `goal`, `budget_seconds`, `max_trials`, `strategy`, `force` and `workers` are as in `tune`. ``isolation="inline"``
     runs trials in the calling process, ``"process"`` in worker processes, where one can crash or be cut short. `run_dir` is a
     folder that keeps the run; None: none is left. `task` says what `y` is where no estimator does: binary, multiclass or
     regression.
@@ -89,6 +89,7 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
         "budget_seconds": [Interval(Real, 0, None, closed="neither")],
         "max_trials": [Interval(Integral, 1, None, closed="left"), None],
         "strategy": [str],
+        "force": ["boolean"],
         "scoring": [str, callable, None],
         "cv": ["cv_object"],
         "workers": [Interval(Integral, 1, None, closed="left"), None],
@@ -115,6 +116,7 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
         budget_seconds: float = 60.0,
         max_trials: int | None = None,
         strategy: str = "auto",
+        force: bool = False,
         scoring: Any = None,
         cv: Any = None,
         workers: int | None = 1,
@@ -131,6 +133,7 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
         self.budget_seconds = budget_seconds
         self.max_trials = max_trials
         self.strategy = strategy
+        self.force = force
         self.scoring = scoring
         self.cv = cv
         self.workers = workers
@@ -287,6 +290,7 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
             workers=self.workers,
             seed=_seed(self.random_state),
             strategy=self.strategy,
+            force=self.force,
         )
         brought, own = describe(objective, objective.space.space, direction="maximize", starts=objective.space.starts)
         name = objective.name if self.run_dir is None else f"{objective.name}-{_fingerprint(objective)}"

@@ -119,6 +119,7 @@ def fit_table(search: Any, X: Any, y: Any, given: Mapping[str, Any], *, seed: in
         budget_seconds=float(search.budget_seconds),
         trials=search.max_trials,
         strategy=search.strategy,
+        force=search.force,
         workers=search.workers,
         seed=seed,
     )
