@@ -185,7 +185,8 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
     if budget.trials_cap is not None:
         # The cap counts the pilot too; a race may take a third of it where a search follows.
         share = budget.trials_cap if strategy in (Strategy.DEFAULT, Strategy.PORTFOLIO) else budget.trials_cap // 3
-        pilot = max(1, min(pilot, share))
+        asked = 1 + len(o.own.starts) if o.own is not None else 1  # what the user wants tried first is tried
+        pilot = min(budget.trials_cap, max(asked, min(pilot, share)))
         trials = max(1, min(trials, budget.trials_cap - pilot))
     out = [Stage(name="pilot", strategy=Strategy.PORTFOLIO, engine=race.engine, space=(), trials=pilot, seconds=budget.pilot_seconds)]
     match strategy:
