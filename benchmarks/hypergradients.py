@@ -211,9 +211,8 @@ def race(problem: Callable[[int, int], tuple[Differentiable, SearchSpace]], seed
             found[f"{name}, {'one shared' if is_shared else 'all'}"] = searched.search(sampler, took, is_shared=is_shared)
     print(f"seed {seed}: {len(space.free)} strengths, {took:.1f} s each")
     for name, (validation, test, tried) in found.items():
-        print(
-            f"  {name:22} validation {validation:.4f}  test {test:.4f}  {tried:5} {'outer steps' if name == 'hypergradient' else 'trainings'}"
-        )
+        unit = "outer steps" if name == "hypergradient" else "trainings"
+        print(f"  {name:22} validation {validation:.4f}  test {test:.4f}  {tried:5} {unit}")
     return found
 
 

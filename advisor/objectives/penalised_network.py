@@ -19,8 +19,8 @@ from advisor.core.facts import Task
 from advisor.core.family import Family
 from advisor.core.space import Choice, Config, Float, Group, SearchSpace
 from advisor.objectives.differentiable import Differentiable, Tensors
-from advisor.objectives.network import OTHER_INPUTS, EpochNetwork, Training
-from advisor.objectives.pipelines import PENALTY, build, penalised_part
+from advisor.objectives.network import OTHER_INPUTS, TabularNetwork, Training
+from advisor.objectives.pipelines import PENALTY, build, estimator_class, penalised_part
 from advisor.objectives.prepared import Prepared
 from advisor.objectives.splitting import group_codes, merged, read_splits
 from advisor.objectives.tables import read_prepared
@@ -95,7 +95,11 @@ def table_space(family: Family, prepared: Prepared, config: Config | None = None
     Beside them stands everything else that makes the network, at one value: `config`'s, else the family's default. A configuration
     of this space is therefore one that the family's own objective trains as any other. Names are ``l2_input_0_age``: the column's
     position as the network sees it, and what it is called.
+
+    Raises: CannotRunError when the family's estimator is not the table network.
     """
+    if estimator_class(family, prepared.task) is not TabularNetwork:
+        raise CannotRunError(f"{family.name} is no network for tables", where="--model", cure="Choose the network, or another strategy.")
     held = {**family.space.default(), **family.fixed, **(config or {}), **SMOOTH}
     names, has_others = _leading(family, prepared, held)
     parts = [f"input_{i}_{re.sub(r'[^0-9A-Za-z]+', '_', name).strip('_')}" for i, name in enumerate(names)]
@@ -146,15 +150,12 @@ def build_differentiable(
     table, (train, *judged) = read_prepared(Path(prepared.table)), three_splits(prepared)
     pipeline = _pipeline(family, prepared, space.default(), seed=seed, threads=threads, device=device)
     preprocessing, estimator = pipeline.steps[0][1], pipeline.steps[-1][1]
-    if not isinstance(estimator, EpochNetwork):
-        raise CannotRunError(f"{family.name} is no network", where="--model", cure="Choose the network, or another strategy.")
     weight = None if table.weight is None or not family.supports_weights else table.weight
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         X = preprocessing.fit_transform(table.frame[train], table.y[train])
         training = estimator.begin(X, table.y[train], None if weight is None else weight[train])
-    if not isinstance(training, Training):
-        raise CannotRunError(f"{family.name} has no L2 strengths a part", where="--model", cure="Choose another strategy.")
+    assert isinstance(training, Training)
     network = training.network.eval()
     if not set(training.penalised()) - {penalised_part(name) for name in space.parameters}:
         space = space.restrict([name for name in space.parameters if name != PENALTY + OTHER_INPUTS])  # these rows have no others
