@@ -467,24 +467,31 @@ class _Asha(ASHAScheduler):
     def __init__(self, *, run: str, **settings: Any) -> None:
         super().__init__(**settings)
         self._run = run
+        self._members: dict[str, str] = {}
+        """Ray's name of a trial, which changes where its snapshot did not know it yet, to its member."""
         self._written = -1
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Reads what earlier lives have recorded before the first trial."""
+        rungs = [recorded for _, recorded in self._brackets[0]._rungs]
+        member = str(trial.config[_MEMBER])
         if self._written < 0:
-            path = self._path()
-            held = json.loads(path.read_text()) if path.exists() else []
-            for (_, recorded), kept in zip(self._brackets[0]._rungs, held, strict=False):
+            for recorded, kept in zip(rungs, json.loads(self._path().read_text()) if self._path().exists() else [], strict=False):
                 recorded.update(kept)
             self._written = self._recorded()
+        self._members[trial.trial_id] = member
+        for recorded in rungs:
+            if member in recorded:
+                recorded[trial.trial_id] = recorded.pop(member)
         super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Ray's decision; what a rung has recorded is on disk when it is given."""
         decision = super().on_trial_result(tune_controller, trial, result)
         if self._recorded() > self._written:
+            rungs = [{self._members.get(name, name): value for name, value in rung.items()} for _, rung in self._brackets[0]._rungs]
             draft = self._path().with_suffix(".draft")
-            draft.write_text(json.dumps([recorded for _, recorded in self._brackets[0]._rungs]))
+            draft.write_text(json.dumps(rungs))
             draft.replace(self._path())
             self._written = self._recorded()
         return str(decision)

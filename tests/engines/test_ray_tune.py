@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -264,6 +265,87 @@ class TestOnALocalRay:
         with pytest.raises(CannotRunError, match="yields no checkpoint"):
             PopulationLoop(misbehave, SPACE, direction="minimize", steps=5, folder=tmp_path, population=2).run(scribe)
         assert set(scribe.proposals) == set(scribe.results), "nothing is left running"
+
+    @pytest.mark.slow
+    def test_a_synchronous_population_does_not_wait_for_a_member_that_has_died(self, tmp_path: Path) -> None:
+        scribe = RecordingScribe()
+        starts = [{"lr": 0.01}, {"lr": 0.4999}]
+        loop = PopulationLoop(
+            Fragile(), SPACE, direction="minimize", steps=12, folder=tmp_path, population=4, interval=3, synch=True, starts=starts, seed=4
+        )
+        loop.run(scribe)
+        assert scribe.results[1].status == "failed" and scribe.results[1].cause == "ValueError: too fast"
+        assert [scribe.results[key].status for key in (0, 2, 3)] == ["completed"] * 3
+        assert all(step % 3 == 0 for changes in scribe.changes.values() for step, _, _, _ in changes), "scores of one step are compared"
+
+    @pytest.mark.slow
+    def test_a_member_whose_process_is_killed_goes_on_from_its_checkpoint(self, tmp_path: Path) -> None:
+        ledger = tmp_path / "ledger"
+        killed: list[float] = []
+
+        def kill(scribe: RecordingScribe) -> bool:
+            if not killed and len(scribe.proposals) == 2 and all(told and told[-1][0] >= 4 for told in scribe.steps.values()):
+                os.kill(ledger_of(ledger, "step")[-1][1], signal.SIGKILL)
+                killed.append(time.time())
+            return False
+
+        scribe = RecordingScribe(over_when=kill)
+        loop = PopulationLoop(Descent(str(ledger), seconds=0.1), SPACE, direction="minimize", steps=30, folder=tmp_path / "s", population=2)
+        loop.run(scribe)
+        again = [step for step, _, at in ledger_of(ledger, "begin") if at > killed[0]]
+        assert again and min(again) > 0
+        assert {r.status for r in scribe.results.values()} == {"completed"}
+
+    @pytest.mark.slow
+    def test_asha_goes_on_with_its_rungs_after_a_stage_that_was_over(self, tmp_path: Path) -> None:
+        def loop() -> AshaLoop:
+            return AshaLoop(Descent(seconds=0.02), SPACE, direction="minimize", steps=16, folder=tmp_path, trials=14, seed=3)
+
+        first = RecordingScribe(over_when=lambda scribe: len(scribe.results) >= 4)
+        loop().run(first)
+        rungs = json.loads((tmp_path / "rungs.json").read_text())
+        second = RecordingScribe()
+        again = loop()
+        again.run(second)
+        ended = {k for k, r in first.results.items() if not r.cause.startswith(("paused", "the stage"))}
+        assert ended and not ended & set(second.proposals), "what had ended is not run again"
+        assert len(json.loads((tmp_path / "rungs.json").read_text())[-1]) == 14 > len(rungs[-1]) > 0, "every trial stands at the first rung"
+        whole = RecordingScribe()
+        AshaLoop(Descent(), SPACE, direction="minimize", steps=16, folder=tmp_path / "whole", trials=14, seed=3).run(whole)
+        configs = {tuple(p.config.items()) for scribe in (first, second) for p in scribe.proposals.values()}
+        assert configs == {tuple(p.config.items()) for p in whole.proposals.values()}, "the same configurations as in one life"
+        assert again.best is not None and again.best.step == 16
+
+    @pytest.mark.slow
+    def test_a_checkpoint_that_is_a_file_is_copied_so_that_no_two_members_write_one(self, tmp_path: Path) -> None:
+        loop = PopulationLoop(InFiles(), SPACE, direction="minimize", steps=10, folder=tmp_path, population=4, interval=2, seed=1)
+        scribe = RecordingScribe()
+        loop.run(scribe)
+        assert any(scribe.changes.values()) and {r.status for r in scribe.results.values()} == {"completed"}
+        assert loop.best is not None and loop.best.value == pytest.approx(value_under(loop.best.schedule, 10), rel=1e-12)
+
+
+@dataclass(frozen=True)
+class Fragile:
+    """`Descent` that dies at step 2 when the learning rate is above 0.49."""
+
+    def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:
+        for measurement in Descent()(config, checkpoint):
+            if measurement.step == 2 and config["lr"] > 0.49:
+                raise ValueError("too fast")
+            yield measurement
+
+
+@dataclass(frozen=True)
+class InFiles:
+    """`Descent` that keeps its state in a file, written again at every step, and yields the path."""
+
+    def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:
+        path = Path(checkpoint) if checkpoint else Path(tempfile.mkdtemp()) / "state.json"
+        done = tuple(json.loads(path.read_text())) if checkpoint else None
+        for measurement in Descent()(config, done):
+            path.write_text(json.dumps(measurement.checkpoint))
+            yield Measurement(measurement.step, measurement.value, str(path))
 
 
 def misbehave(config: Config, checkpoint: Any = None) -> Iterator[Measurement]:
