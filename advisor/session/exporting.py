@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -295,6 +297,10 @@ _BINARY_SCORES = {
 
 def _table(plan: Plan, facts: Facts, candidates: Sequence[Candidate], data: str, roots: list[tuple[str, str]]) -> TableCode:
     """Reading, typing, splitting, scoring and the families as code; `roots` takes what has to be copied for it."""
+    if facts.data.holds_images or any(rulebook().families[c.family].needs_images for c in candidates):
+        raise CannotRunError(
+            "models of images are not written as a script yet", where=plan.data, cure="Use `advisor predict` with the run's model."
+        )
     task = plan.table_task
     by_name = {c.name: c for c in facts.data.columns}
     unused = (ColumnKind.CONSTANT, ColumnKind.IDENTIFIER)
@@ -330,8 +336,6 @@ def _table(plan: Plan, facts: Facts, candidates: Sequence[Candidate], data: str,
 
 def table_imports(table: TableCode, pieces: Excerpt) -> set[str]:
     """Import statements for every name of scikit-learn and NumPy that the code of `table` uses."""
-    import ast
-
     text = [table.heldout, table.score, *(expression for _, expression in table.columns.values())]
     text += [e for m in table.models for e in (m.preprocessing, m.model, m.refit)]
     names = {n.id for code in text for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)}
@@ -552,20 +556,45 @@ def _own(facts: Facts, own: OwnObjective, name: str, folder: str) -> OwnCode:
         code = f"COMMAND = {literal(facts.answers.command)}\nFOLDER = {literal(folder or '.')}"
         return OwnCode(family=FAMILY, code=code, call="", kind="command", fidelity=fidelity)
     module, _, function = own.name.partition(":")
-    if own.kind not in ("function", "optuna") or not function.isidentifier():
+    found = _module_file(module, folder) if function.isidentifier() else None
+    if own.kind not in ("function", "optuna") or found is None or function not in _top_level(found):
         raise CannotRunError(
             f"the objective {own.name} is nothing that a script can import",
             where=name,
             cure="Put it into a module of its own, as a function, and name it as module:function.",
         )
-    if own.kind == "optuna" and not len(own.space) and not name:
-        raise CannotRunError("the objective tells its space as it runs", where=name, cure="Run it, and export the run.")
-    place = f"sys.path.insert(0, {literal(folder or str(Path.cwd()))})  # where {module} is found\n"
-    if module.endswith(".py"):
-        place = f"sys.path.insert(0, {literal(str(Path(folder or '.', module).resolve().parent))})\n"
-        module = Path(module).stem
-    code = f"{place}from {module} import {function} as objective  # noqa: E402"
+    name_in = found.stem if module.endswith(".py") else module
+    root = found.parents[name_in.count(".") + (found.name == "__init__.py")]
+    code = (
+        f"sys.path.insert(0, {literal(str(root))})  # where {name_in} is found\nfrom {name_in} import {function} as objective  # noqa: E402"
+    )
     return OwnCode(family=FAMILY, code=code, call="objective(dict(config))", kind=own.kind, fidelity=fidelity)
+
+
+def _module_file(module: str, folder: str) -> Path | None:
+    """Where the source of the user's module lies; None when it is not found. It is not imported."""
+    if module.endswith(".py"):
+        named = Path(folder or ".", module).resolve()
+        return named if named.is_file() else None
+    for base in dict.fromkeys([folder or str(Path.cwd()), *sys.path]):
+        for place in (Path(base, *module.split(".")).with_suffix(".py"), Path(base, *module.split("."), "__init__.py")):
+            if place.is_file():
+                return place.resolve()
+    return None
+
+
+def _top_level(source: Path) -> set[str]:
+    """Names that a module defines or imports at its top level; none where it is not readable Python."""
+    try:
+        body = ast.parse(source.read_text(encoding="utf-8")).body
+    except (SyntaxError, ValueError, OSError):
+        return set()
+    return {
+        leaf.id if isinstance(leaf, ast.Name) else leaf.asname or leaf.name if isinstance(leaf, ast.alias) else leaf.name
+        for node in body
+        for leaf in ([node] if isinstance(node, ast.FunctionDef | ast.ClassDef) else ast.walk(node))
+        if isinstance(leaf, ast.FunctionDef | ast.ClassDef | ast.alias) or (isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Store))
+    }
 
 
 # models ---------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,233 @@
+"""Exported scripts run without the advisor, and their trials are the run's own: configurations, ends and scores."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import advisor
+from advisor import session
+from advisor.core.errors import CannotRunError, InputError
+from advisor.core.events import StudyState, TrialState
+from advisor.core.plan import Plan
+from advisor.session.exporting import export, script_of_plan
+
+BOWL = '''
+class Step:
+    def __init__(self, step, value):
+        self.step, self.value, self.checkpoint, self.score = step, value, None, None
+
+def objective(config):
+    """A bowl with a step in it."""
+    tilt = 0.5 if config.get("kind") == "a" else 0.1 * (config.get("z", 0) - 3) ** 2
+    return (config["x"] - 2) ** 2 + (config["y"] - 0.3) ** 2 + tilt
+
+def for_optuna(trial):
+    """The same for Optuna, in five reported steps."""
+    import optuna
+    x, kind = trial.suggest_float("x", -5, 5), trial.suggest_categorical("kind", ["a", "b"])
+    y = trial.suggest_float("y", 1e-3, 1, log=True) if kind == "b" else 0.0
+    for step in range(5):
+        trial.report((x - 1) ** 2 + y + 1 / (step + 1), step)
+        if trial.should_prune():
+            raise optuna.TrialPruned()
+    return (x - 1) ** 2 + y
+'''
+STEPPED = '''
+from advisor import Measurement
+
+def stepped(config, checkpoint=None):
+    """Falls to its own floor over 27 epochs."""
+    for step in range((checkpoint or 0) + 1, 28):
+        yield Measurement(step=step, value=(config["x"] - 2) ** 2 * (1 + 1 / step) + config["y"] / step, checkpoint=step)
+'''
+MIXED = {
+    "x": advisor.Float(-5, 10),
+    "y": advisor.Float(1e-3, 10, log=True),
+    "kind": advisor.Choice(["a", "b"]),
+    "z": advisor.Int(1, 9, when={"kind": ["b"]}),
+}
+NUMBERS = {"x": advisor.Float(-5, 10), "y": advisor.Float(1e-3, 10, log=True), "z": advisor.Int(1, 64, log=True)}
+BLOCKED = (
+    "import sys; sys.modules['advisor'] = None; import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+"""Runs a script in an interpreter in which importing the advisor fails."""
+
+
+def carried_out(
+    script: str, folder: Path, trials: int, *, path: Path | None = None, blocked: bool = True, seconds: float = 500
+) -> list[dict[str, Any]]:
+    """The trials of `script` in an interpreter of its own."""
+    file, log = folder / "exported.py", folder / "trials.jsonl"
+    file.write_text(script, encoding="utf-8")
+    log.unlink(missing_ok=True)
+    arguments = [str(file), "--trials", str(trials), "--seconds", str(seconds), "--log", str(log), "--out", str(folder / "result")]
+    done = subprocess.run(
+        [sys.executable, *(["-c", BLOCKED] if blocked else []), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(path or ""), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def of_search(state: StudyState) -> list[TrialState]:
+    return [t for t in state.trials.values() if t.stage != "confirm"]
+
+
+def assert_same(theirs: list[dict[str, Any]], ours: list[TrialState]) -> None:
+    """Equal in number, order, family, configuration, end and score."""
+    assert len(theirs) == len(ours)
+    for script, run in zip(theirs, ours, strict=True):
+        seen = (script["family"], script["config"], script["status"])
+        assert seen == (run.family, run.config, run.status), f"trial {run.number}: {script.get('cause', '')}"
+        # BLAS adds in another order when rows lie otherwise in memory: a few units in the last place (2^-52) of a sum over rows.
+        assert script.get("value") == (None if run.value is None else pytest.approx(run.value, rel=1e-12)), f"trial {run.number}"
+
+
+def tuned(folder: Path, source: str, function: str, space: Mapping[str, Any] | None, monkeypatch: pytest.MonkeyPatch, **rest: Any) -> Path:
+    """The run of a function of a module of its own."""
+    name = f"own_{re.sub('[^a-z0-9]', '_', folder.name)}"
+    (folder / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    module = __import__(name)
+    advisor.tune(getattr(module, function), space, budget_seconds=600, run_dir=folder / "run", isolation="inline", force=True, **rest)
+    return folder / "run"
+
+
+def test_the_first_fifty_proposals_of_tpe_are_those_of_optuna_run_by_the_exported_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tuned(tmp_path, BOWL, "objective", MIXED, monkeypatch, strategy="tpe", max_trials=54)
+    ours = of_search(session.follow(run_dir).poll())
+    assert len([t for t in ours if t.stage == "search"]) >= 50
+    assert_same(carried_out(export(run_dir), tmp_path, 54, path=tmp_path), ours)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "space", "trials"),
+    [("random", MIXED, 30), ("grid", MIXED, 60), ("qmc", NUMBERS, 30), ("cmaes", NUMBERS, 40), ("gp", NUMBERS, 16)],
+)
+def test_every_sampler_is_repeated_by_its_script(
+    strategy: str, space: Mapping[str, Any], trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tuned(tmp_path, BOWL, "objective", space, monkeypatch, strategy=strategy, max_trials=trials)
+    assert_same(carried_out(export(run_dir), tmp_path, trials, path=tmp_path), of_search(session.follow(run_dir).poll()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["tpe", "asha", "hyperband"])
+def test_pruned_trials_are_pruned_at_the_same_step(strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fidelity = advisor.Fidelity("epoch", 1, 27)
+    run_dir = tuned(tmp_path, STEPPED, "stepped", NUMBERS, monkeypatch, strategy=strategy, max_trials=45, fidelity=fidelity)
+    state = session.follow(run_dir).poll()
+    if strategy != "tpe":
+        assert state.counts()["pruned"] > 0
+    # The objective itself imports the advisor for its Measurement.
+    theirs = carried_out(export(run_dir), tmp_path, 45, path=tmp_path, blocked=False)
+    assert_same(theirs, of_search(state))
+    assert [[tuple(s) for s in t["steps"]] for t in theirs] == [list(t.steps) for t in of_search(state)]
+
+
+@pytest.mark.slow
+def test_an_objective_of_optuna_is_repeated_with_optuna_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = tuned(tmp_path, BOWL, "for_optuna", None, monkeypatch, strategy="tpe", max_trials=30)
+    assert_same(carried_out(export(run_dir), tmp_path, 30, path=tmp_path), of_search(session.follow(run_dir).poll()))
+
+
+def run_of(table: Path | str, folder: Path, **answers: Any) -> tuple[Path, Plan]:
+    facts = advisor.gather(table, budget_seconds=300, workers=1, force=True, **answers)
+    plan = advisor.recommend(facts)
+    advisor.execute(plan, table, run_dir=folder / "run", facts=facts)
+    return folder / "run", plan
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("model", "strategy", "trials"),
+    [
+        ("logistic_regression", "tpe", 12),
+        ("svc", "grid", 10),
+        ("hist_gradient_boosting", "random", 5),
+        ("random_forest", "random", 5),
+        ("knn", "tpe", 10),
+        ("mlp", "random", 5),
+    ],
+)
+def test_a_table_is_read_split_fitted_and_scored_as_the_run_did(
+    model: str, strategy: str, trials: int, table: Path, tmp_path: Path
+) -> None:
+    run_dir, _ = run_of(table, tmp_path, target="outcome", model=model, strategy=strategy, trials=trials)
+    state = session.follow(run_dir).poll()
+    assert_same(carried_out(export(run_dir), tmp_path, len(of_search(state))), of_search(state))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_several_families_and_a_number_to_predict(tmp_path: Path) -> None:
+    run_dir, _ = run_of("sklearn:diabetes", tmp_path, strategy="random", trials=8)
+    state = session.follow(run_dir).poll()
+    assert len({t.family for t in state.trials.values()}) > 1
+    assert_same(carried_out(export(run_dir), tmp_path, len(of_search(state))), of_search(state))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_script_of_a_plan_runs_before_any_run_and_ships_a_model(table: Path, tmp_path: Path) -> None:
+    import joblib
+
+    facts = advisor.gather(table, target="outcome", budget_seconds=300, workers=1, model="logistic_regression", trials=6)
+    plan = advisor.recommend(facts)
+    theirs = carried_out(script_of_plan(plan, facts, name="plan.toml"), tmp_path, 6)
+    assert [t["config"] for t in theirs][: plan.stages[0].trials] == [dict(s) for s in plan.starts[: plan.stages[0].trials]]
+    kept = joblib.load(tmp_path / "result")
+    assert kept["labels"] == ("good", "bad") or kept["labels"] == ("bad", "good")
+    assert hasattr(kept["pipeline"], "predict_proba")
+
+
+def test_a_script_is_python_that_imports_no_advisor(table: Path, tmp_path: Path) -> None:
+    facts = advisor.gather(table, target="outcome", budget_seconds=600)
+    plan = advisor.recommend(facts)
+    session.save_plan(plan, tmp_path / "plan.toml", facts=facts)
+    script = export(tmp_path / "plan.toml")
+    tree = ast.parse(script)
+    modules = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    modules |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert not [m for m in modules if m.split(".")[0] == "advisor"]
+    assert all(c.family in script for c in plan.shortlist)
+
+
+def test_the_same_plan_gives_the_same_script(table: Path, tmp_path: Path) -> None:
+    facts = advisor.gather(table, target="outcome", budget_seconds=600, model="logistic_regression")
+    plan = advisor.recommend(facts)
+    assert script_of_plan(plan, facts, name="a") == script_of_plan(plan, facts, name="a")
+
+
+def test_a_plan_without_its_facts_is_refused_with_the_cure(table: Path, tmp_path: Path) -> None:
+    plan = advisor.recommend(advisor.gather(table, target="outcome", budget_seconds=60))
+    session.save_plan(plan, tmp_path / "plan.toml")
+    with pytest.raises(InputError, match="advisor plan DATA --out"):
+        export(tmp_path / "plan.toml")
+
+
+def test_a_function_that_nobody_can_import_is_refused(tmp_path: Path) -> None:
+    advisor.tune(lambda config: config["x"], {"x": advisor.Float(0, 1)}, max_trials=3, isolation="inline", run_dir=tmp_path / "run")
+    with pytest.raises(CannotRunError, match="nothing that a script can import"):
+        export(tmp_path / "run")
+    notes = session.follow(tmp_path / "run").poll().notes
+    assert any("script.py was not written" in n.text for n in notes)
