@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from advisor.session import load_plan
 from tests.pictures import pictures, write_folder, write_mnist
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mnist" / "mnist.py"
@@ -64,6 +65,38 @@ def test_a_convolutional_network_is_refused_for_a_table(tmp_path: Path) -> None:
     table.write_text("a,b,y\n" + "".join(f"{i},{i % 7},{'uv'[i % 2]}\n" for i in range(60)))
     done = _advisor("plan", table, "--model", "cnn", code=3)
     assert "learns from images only" in done.stderr
+
+
+def test_an_export_of_images_says_that_there_is_none(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pictures", *pictures(60))
+    _advisor("plan", folder, "--model", "cnn", "--out", tmp_path / "plan.toml")
+    done = _advisor("export", tmp_path / "plan.toml", "--as", "script", code=3)
+    assert "models of images are not written as a script yet" in done.stderr
+
+
+def test_the_plan_of_the_example_is_the_search_of_its_script() -> None:
+    plan, facts = load_plan(EXAMPLE.with_name("plan.toml"))
+    space = runpy.run_path(str(EXAMPLE))["SPACE"]
+    assert facts is None
+    assert (plan.strategy, plan.metric, plan.family, plan.data) == ("tpe", "accuracy", "mlp", "digits")
+    for name in ("lr", "dropout"):
+        found, wanted = plan.space.parameters[name], space[name]
+        assert (found.low, found.high, found.log) == (wanted.low, wanted.high, wanted.log)
+    assert plan.space.parameters["width"].choices == space["hidden"].choices
+    assert plan.space.free == ("lr", "width", "dropout")
+
+
+@pytest.mark.slow
+def test_the_plan_of_the_example_runs(tmp_path: Path) -> None:
+    text = EXAMPLE.with_name("plan.toml").read_text()
+    (tmp_path / "plan.toml").write_text(text.replace("trials_cap = 40", "trials_cap = 2").replace("epochs = 10", "epochs = 2"))
+    subprocess.run([sys.executable, str(EXAMPLE), "--write", "digits"], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "advisor", "run", "plan.toml", "--yes", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    outcome = json.loads(done.stdout)
+    assert (outcome["status"], outcome["trials"]["completed"]) == ("done", 2)
+    assert outcome["heldout_score"] > 0.7
 
 
 @pytest.mark.slow
