@@ -172,4 +172,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # By its own name: a worker cannot find what belongs to this process's __main__.
+    from benchmarks.population import main as run
+
+    run()
