@@ -1,0 +1,80 @@
+"""A search whose space follows what its trials find."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from advisor.core.ports import Proposal, Result
+from advisor.core.space import Config, Float, SearchSpace
+from advisor.engines.optuna_study import OptunaEngine
+from advisor.engines.revising import RevisingEngine
+
+SPACE = SearchSpace(parameters={"rate": Float(1e-3, 1e-1, log=True, hard=False), "x": Float(0.0, 1.0)})
+
+
+def score(config: Config) -> float:
+    """Its least value lies a hundred times below the lower bound of the rate."""
+    return (math.log10(config["rate"]) + 5) ** 2 + (config["x"] - 0.3) ** 2
+
+
+def engine(notes: list[str], space: SearchSpace = SPACE) -> RevisingEngine:
+    def make(at: SearchSpace, history: Any, revision: int) -> OptunaEngine:
+        return OptunaEngine(at, strategy="tpe", direction="minimize", seed=7 + revision, history=list(history))
+
+    return RevisingEngine(make, space, direction="minimize", note=notes.append)
+
+
+def run(search: RevisingEngine, trials: int, told: list[tuple[Proposal, Result]]) -> list[Config]:
+    configs = []
+    for _ in range(trials):
+        proposal = search.propose()
+        assert proposal is not None
+        result = Result("completed", score(proposal.config))
+        search.tell(proposal, result)
+        told.append((proposal, result))
+        configs.append(proposal.config)
+    return configs
+
+
+def test_an_optimum_a_hundred_times_below_a_soft_bound_is_found() -> None:
+    notes: list[str] = []
+    configs = run(engine(notes), 45, [])
+    assert min(map(score, configs)) < 0.1
+    assert notes and all("press against the lower bound" in n for n in notes)
+
+
+def test_hard_bounds_are_never_crossed() -> None:
+    notes: list[str] = []
+    hard = SPACE.replace(rate=Float(1e-3, 1e-1, log=True))
+    configs = run(engine(notes, hard), 30, [])
+    assert all(1e-3 <= c["rate"] <= 1e-1 for c in configs)
+    assert notes == []
+
+
+@pytest.mark.parametrize("killed_at", [5, 9, 12, 14, 20])
+def test_a_resumed_search_goes_on_as_the_uninterrupted_one(killed_at: int) -> None:
+    whole = run(engine([]), 30, [])
+    told: list[tuple[Proposal, Result]] = []
+    assert run(engine([]), killed_at, told) == whole[:killed_at]
+    resumed = engine([])
+    for proposal, result in told:
+        resumed.tell(proposal, result)
+    assert run(resumed, 30 - killed_at, []) == whole[killed_at:]
+
+
+def test_trials_that_run_are_waited_for_before_the_space_changes() -> None:
+    search = engine([])
+    run(search, 8, [])
+    running = search.propose()
+    assert running is not None
+    while search._is_due() is False:
+        proposal = search.propose()
+        assert proposal is not None
+        search.tell(proposal, Result("completed", score(proposal.config)))
+    assert search.propose() is None
+    assert not search.is_done
+    search.tell(running, Result("completed", score(running.config)))
+    assert search.propose() is not None
