@@ -533,3 +533,26 @@ def test_every_fault_of_a_folder_of_rules_is_told_at_once(tmp_path: Path) -> Non
     assert (code, out) == (2, "")
     assert "used twice" in err
     assert "becuse" in err
+
+
+def test_export_prints_the_script_or_writes_it(tmp_path: Path) -> None:
+    walk = FakeSession()
+    here = door(walk)
+    assert run(["export", "customers-1114", "--as", "script"], here) == 0
+    assert here.out.getvalue() == "print(1)\n"  # type: ignore[attr-defined]
+    assert walk.called("export") == [("customers-1114", "script")]
+    target = tmp_path / "script.py"
+    assert run(["export", "plan.toml", "--out", str(target)], here) == 0
+    assert target.read_text() == "print(1)\n"
+
+
+def test_export_to_a_place_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None:
+    here = door(FakeSession())
+    assert run(["export", "plan.toml", "--out", str(tmp_path / "nowhere" / "script.py")], here) == 2
+    assert "cannot write the script" in here.err.getvalue()  # type: ignore[attr-defined]
+
+
+def test_trackers_named_on_the_command_line_reach_the_run() -> None:
+    walk = FakeSession()
+    run(["run", "customers.csv", "--yes", "--track", "tensorboard", "--track", "mlflow"], door(walk))
+    assert walk.called("track") == [("tensorboard", "mlflow")]
