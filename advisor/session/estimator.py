@@ -8,12 +8,14 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from copy import copy
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import joblib
 import numpy as np
+from sklearn import get_config
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import check_cv
@@ -100,6 +102,7 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
         "random_state": ["random_state"],
     }
     __metadata_request__fit: ClassVar[dict[str, Any]] = {"sample_weight": None, "groups": None}
+    __metadata_request__score: ClassVar[dict[str, Any]] = {"sample_weight": None}
     """Used where there is no estimator that could be asked: then weights and groups are the search's own."""
 
     error_score = math.nan
@@ -165,8 +168,18 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
         """What the best estimator predicts for `X`, as an array of ``(rows,)``; only where it was refitted."""
         return super().predict(X) if self.estimator is not None else self._fitted().predict(X)
 
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
+        """The score of the best estimator on `X` and `y`, by the scorer of the search; only where it was refitted."""
+        if self.estimator is not None:
+            return float(super().score(X, y, **params))
+        model = self._fitted()
+        scorer = copy(self.scorer_).set_score_request(sample_weight=True) if get_config()["enable_metadata_routing"] else self.scorer_
+        return float(scorer(model, X, y, **params))
+
     def _fitted(self) -> Any:
         check_is_fitted(self)
+        if not hasattr(self, "best_estimator_"):
+            raise AttributeError("there is no model with refit=False")
         return self.best_estimator_
 
     def _sk_visual_block_(self) -> Any:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -135,6 +136,7 @@ class StopSignals:
 
     The first sets `is_set`, which the loop looks at (`drive(is_interrupted=…)`); the second leaves the process at once with
     exit code 130, and the kernel and the pool's sentinel end the workers. SIGHUP is ignored: a run outlives its terminal.
+    In another thread nothing is changed: signals are the main thread's, and so is the stop.
     """
 
     def __init__(self, *, ignores_hangup: bool = True) -> None:
@@ -145,6 +147,8 @@ class StopSignals:
         """True once a stop was asked for."""
 
     def __enter__(self) -> StopSignals:
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._press)
         hangup = signal.SIG_IGN if self._ignores_hangup else self._press

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import runpy
 import warnings
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -398,6 +400,7 @@ def test_worker_processes_find_what_the_calling_process_finds_and_survive_a_cras
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # the study that other tools read is written with SQLAlchemy, which takes seconds to import
 def test_a_named_folder_keeps_the_run_and_is_not_gone_on_with_under_other_data(tmp_path: Path) -> None:
     X, y = classes()
     place = tmp_path / "run"
@@ -409,6 +412,23 @@ def test_a_named_folder_keeps_the_run_and_is_not_gone_on_with_under_other_data(t
     assert again.cv_results_["mean_test_score"].tolist() == first.cv_results_["mean_test_score"].tolist()
     with pytest.raises(InputError, match="another objective"):
         searched(DecisionTreeClassifier(random_state=0), DEPTHS, run_dir=place).fit(X[:60], y[:60])
+
+
+def test_a_search_runs_in_another_thread_too(tmp_path: Path) -> None:
+    X, y = classes()
+    done: list[Any] = []
+    search = searched(DecisionTreeClassifier(random_state=0), DEPTHS, run_dir=tmp_path / "run", max_trials=2)
+    thread = Thread(target=lambda: done.append(search.fit(X, y)))
+    thread.start()
+    thread.join()
+    assert len(done[0].cv_results_["params"]) == 2
+
+
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "advised_search.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "15 trials by random" in printed
+    assert "on the test rows: 0.9" in printed
 
 
 def test_the_reasons_can_be_read() -> None:
@@ -466,8 +486,9 @@ def test_without_an_estimator_the_families_compete_and_the_shipped_model_predict
     assert again.predict(frame).tolist() == search.predict(frame).tolist()
     assert list(tmp_path.iterdir()) == []
     with sklearn.config_context(enable_metadata_routing=True):
-        asking = AdvisedSearchCV(budget_seconds=60, max_trials=1, task="regression").set_fit_request(sample_weight=True)
-        scores = cross_val_score(asking, X, X[:, 0] * 3, cv=2, params={"sample_weight": np.ones(240)}, scoring="r2")
+        asking = AdvisedSearchCV(budget_seconds=60, max_trials=1, task="regression", scoring="r2")
+        asking = asking.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        scores = cross_val_score(asking, X, X[:, 0] * 3, cv=2, params={"sample_weight": np.ones(240)})
     assert (scores > 0.5).all()
 
 
