@@ -164,8 +164,9 @@ def _halving(walk: Walk, stage: Stage, space: SearchSpace, common: dict[str, Any
     )
     given: dict[str, Any] = {"splits": splits, "rows": rows, "classes": classes, **common}
     is_small = all(isinstance(p, Choice) for n, p in space.items() if n in space.free)
-    if is_small and math.prod(len(p.choices) for _, p in space.items() if isinstance(p, Choice)) <= afforded:
-        return HalvingGridEngine(space, **given)
+    candidates = math.prod(len(p.choices) for _, p in space.items() if isinstance(p, Choice))
+    if is_small and candidates <= afforded:
+        return HalvingGridEngine(space, trials=candidates, **given)
     return HalvingRandomEngine(space, n_candidates=max(2, afforded), **given)
 
 
