@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from advisor.report.script_brief import Brief, ModelCode, OwnCode, TableCode, literal, wrapped
 from advisor.report.script_search import searches
@@ -31,7 +32,7 @@ def script_text(brief: Brief) -> str:
         ),
         *([brief.pieces.text] if brief.pieces.definitions else []),
         *(_table(brief.subject) if isinstance(brief.subject, TableCode) else _own(brief.subject)),
-        _LOG.replace("{pull}", _PULL_OPTUNA if _is_optuna(brief) else _PULL),
+        (_LOG.replace(_TRIAL, _HELD_TRIAL) if _held(brief) else _LOG).replace("{pull}", _PULL_OPTUNA if _is_optuna(brief) else _PULL),
         *search.blocks,
         *(_end(brief.subject) if isinstance(brief.subject, TableCode) else [_OWN_END]),
         _main(search.calls),
@@ -134,6 +135,11 @@ def _merged(statements: Iterable[str]) -> list[str]:
     return out
 
 
+def _held(brief: Brief) -> dict[str, Any]:
+    """Family to the hyperparameters that have one value only, where there are any."""
+    return {code.family: dict(code.held) for code in brief.spaces if code.held}
+
+
 def _settings(brief: Brief) -> str:
     lines = [
         f"DATA = {literal(brief.data)}" if isinstance(brief.subject, TableCode) and not brief.data.startswith("sklearn:") else "",
@@ -141,6 +147,7 @@ def _settings(brief: Brief) -> str:
         f"SECONDS = {brief.seconds:g}",
         f"KEPT_SECONDS = {brief.end_seconds:g}  # of these for what follows the search",
         f"TRIALS = {brief.trials}  # None: the time decides",
+        *([f"HELD = {literal(held)}  # hyperparameters that are not searched"] if (held := _held(brief)) else []),
         f"SIGN = {1 if brief.direction == 'maximize' else -1}  # {brief.direction}",
     ]
     return "\n".join(line for line in lines if line)
@@ -406,6 +413,8 @@ def measure(family: str, config: dict[str, Any], observe: Any = None) -> Any:
 
 # the log and the end --------------------------------------------------------------------------------------------------
 
+_TRIAL = "    trial: dict[str, Any] = dict("
+_HELD_TRIAL = "    config = {**HELD.get(family, {}), **config}\n" + _TRIAL
 _PULL = """        for step, value, scores in measure(family, config):
             trial |= {"value": value, "scores": scores}
             if step == 0:

@@ -92,7 +92,9 @@ class SpaceCode:
     family: str
     """Its name."""
     space: SearchSpace
-    """Its parameters."""
+    """Its parameters that move."""
+    held: Mapping[str, Any]
+    """Parameters that have one value only: they belong to every configuration, and nothing proposes them."""
     starts: tuple[Config, ...]
     """Configurations tried first, the default at index 0."""
     levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)

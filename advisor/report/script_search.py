@@ -261,6 +261,9 @@ def _optuna(brief: Brief, out: Search) -> None:
         + "\n\n\n"
         + _OPTUNA_SEARCH.format(
             direction=literal(brief.direction),
+            known='{n: v for n, v in t["config"].items() if n not in HELD.get(family, {})}'
+            if any(c.held for c in brief.spaces)
+            else 't["config"]',
             value="TEXTS.get(name, {}).get(repr(value), value)" if texts else "value",
             not_outside=' and t["config"] not in OUTSIDE' if outside else "",
             reported=_WILCOXON if stage.pruner.name == "wilcoxon" else _MEAN,
@@ -359,6 +362,7 @@ def _sampler(stage: StageCode) -> str:
 
 _PRUNERS = {
     "none": "NopPruner",
+    "earned": "NopPruner",
     "median": "MedianPruner",
     "wilcoxon": "WilcoxonPruner",
     "successive_halving": "SuccessiveHalvingPruner",
@@ -431,9 +435,10 @@ _OPTUNA_SEARCH = '''def search_with_optuna(stage: str, family: str, trials: int 
             study.tell(trial, state=states[done["status"]])
 
     for t in [t for t in DONE if t["family"] == family and t["stage"] == "pilot"]:
-        seen.add(identity(t["config"]))
+        known = {known}
+        seen.add(identity(known))
         if t["status"] == "completed"{not_outside}:
-            study.enqueue_trial({{name: {value} for name, value in t["config"].items()}})
+            study.enqueue_trial({{name: {value} for name, value in known.items()}})
             trial = study.ask()
             suggest(trial)
             observe = observer(trial, False)

@@ -199,9 +199,16 @@ def _script(
 
 
 def _differences(candidates: Sequence[Candidate], race: Sequence[Any]) -> tuple[str, ...]:
+    soft = [n for c in candidates for n, p in c.space.items() if not p.hard]
+    out = []
+    if soft:
+        out.append(f"The run moves the soft bounds of {', '.join(dict.fromkeys(soft))} where its trials ask for it; here they stay.")
     if race or len(candidates) == 1:
-        return ()
-    return ("The run plans again once it has measured the families; this searches the winner of the race with the first plan's strategy.",)
+        return tuple(out)
+    return (
+        *out,
+        "The run plans again once it has measured the families; this searches the winner of the race with the first plan's strategy.",
+    )
 
 
 def _candidates(plan: Plan, first: Plan, race: Sequence[tuple[str, Config]]) -> list[Candidate]:
@@ -220,7 +227,8 @@ def _space_code(candidate: Candidate, stages: Sequence[tuple[Stage, str | None, 
     """The space of a family, with its coarse grid where one is searched."""
     from advisor.engines.levels import branches, levels
 
-    space = candidate.space
+    whole = candidate.space
+    space = whole.restrict(whole.free) if whole.free else whole
     grid = next((s for s, family, _ in stages if s.strategy is Strategy.GRID and family in (None, candidate.family)), None)
     chosen = levels(space, grid.trials) if grid is not None else {}
     marked = {n: list(p.choices) if isinstance(p, Choice) else None for n, p in space.items()}
@@ -228,6 +236,7 @@ def _space_code(candidate: Candidate, stages: Sequence[tuple[Stage, str | None, 
     return SpaceCode(
         family=candidate.family,
         space=space,
+        held={n: p.choices[0] if isinstance(p, Choice) else p.low for n, p in whole.items() if n not in space.parameters},
         starts=candidate.starts,
         levels=chosen,
         grid=branches(space, chosen) if chosen else (),

@@ -56,6 +56,7 @@ MIXED = {
     "kind": advisor.Choice(["a", "b"]),
     "z": advisor.Int(1, 9, when={"kind": ["b"]}),
 }
+HELD = {"x": advisor.Float(-5, 10), "y": advisor.Float(0.3, 0.3), "z": advisor.Int(1, 9)}
 NUMBERS = {"x": advisor.Float(-5, 10), "y": advisor.Float(1e-3, 10, log=True), "z": advisor.Int(1, 64, log=True)}
 BLOCKED = (
     "import sys; sys.modules['advisor'] = None; import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -120,7 +121,15 @@ def test_the_first_fifty_proposals_of_tpe_are_those_of_optuna_run_by_the_exporte
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "space", "trials"),
-    [("random", MIXED, 30), ("grid", MIXED, 60), ("qmc", NUMBERS, 30), ("cmaes", NUMBERS, 40), ("gp", NUMBERS, 16)],
+    [
+        ("random", MIXED, 30),
+        ("random", HELD, 16),
+        ("grid", MIXED, 60),
+        ("qmc", NUMBERS, 30),
+        ("cmaes", NUMBERS, 40),
+        ("gp", NUMBERS, 16),
+        ("tpe", HELD, 16),
+    ],
 )
 def test_every_sampler_is_repeated_by_its_script(
     strategy: str, space: Mapping[str, Any], trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
