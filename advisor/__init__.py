@@ -23,6 +23,7 @@ _EXPORTS = {
     "Facts": "advisor.core.facts",
     "Unknown": "advisor.core.facts",
     "Plan": "advisor.core.plan",
+    "Differentiable": "advisor.objectives.differentiable",
     "Fidelity": "advisor.core.objective",
     "Measurement": "advisor.core.ports",
     "AdvisorError": "advisor.core.errors",
@@ -31,6 +32,7 @@ __all__ = [
     "AdvisedSearchCV",
     "AdvisorError",
     "Choice",
+    "Differentiable",
     "Facts",
     "Fidelity",
     "Float",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from advisor.core.plan import Plan
     from advisor.core.ports import Measurement
     from advisor.core.space import Choice, Float, Int, SearchSpace
+    from advisor.objectives.differentiable import Differentiable
     from advisor.session import AdvisedSearchCV, execute, gather, recommend, tune
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.core.derived import Situation, situation_of
 from advisor.core.errors import CannotRunError, InputError, RulebookError, nearest
-from advisor.core.facts import Column, ColumnKind, Dataset, Facts, Task, Unknown
+from advisor.core.facts import Column, ColumnKind, Dataset, Facts, Goal, Task, Unknown
 from advisor.core.family import Family
 from advisor.core.metrics import Metric, metric
 from advisor.core.objective import OwnObjective
@@ -233,7 +233,7 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
         for f in families
     )
     first = _family_situation(families[0], facts, validation, situation)
-    first = first.with_values(space_facts(candidates[0].space, families[0]))
+    first = first.with_values(space_facts(candidates[0].space, families[0]) | _penalties(facts, candidates[0], families[0]))
     workers, threads, first = _envelope(facts, families[0], rulebook, first, notes)
     budget, first = _budget(facts, candidates[0], validation, rulebook, first, notes)
     cap = _cap(facts, families[0], rulebook, first)
@@ -271,6 +271,14 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
         choice,
         notes,
     )
+
+
+def _penalties(facts: Facts, candidate: Candidate, family: Family) -> dict[str, Any]:
+    """Where research is the goal, the regularisers of a network are an L2 strength for each input column and each layer."""
+    if not family.has_part_penalties or facts.answers.goal is not Goal.RESEARCH:
+        return {}
+    layers = candidate.space.default().get("layers", 0)
+    return {"search.regularisers": facts.data.feature_columns + 2 * int(layers) + 1}
 
 
 # ------------------------------------------------------------------------------------------------ the parts, in order
@@ -464,6 +472,7 @@ def _family_situation(family: Family, facts: Facts, validation: Validation, situ
         "family.name": family.name,
         "family.trains_in_steps": family.trains_in_steps,
         "family.is_linear": family.is_linear,
+        "family.is_own": False,
         "family.is_path_model": family.is_path_model,
         "family.is_differentiable": family.is_differentiable,
         "family.is_threaded": family.threads_argument is not None,

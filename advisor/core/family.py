@@ -85,6 +85,8 @@ class Family(Value):
     """True when one path of a single regularisation strength is the whole search (grid by rule)."""
     is_differentiable: bool = False
     """True when the validation loss can be differentiated with respect to continuous hyperparameters."""
+    has_part_penalties: bool = False
+    """True when each of its parts can be given an L2 strength of its own, which hypergradients tune."""
     mutable: tuple[str, ...] = ()
     """Hyperparameters that may change in flight; the others fix the shape of the model."""
     trials_at_most: int | None = None

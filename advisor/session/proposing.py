@@ -114,6 +114,9 @@ def _make_optuna(walk: Walk, strategy: Strategy) -> Make:
             direction=plan.direction,
             seed=_seed_of(plan.seed, revision),
             history=list(history),
+            starts=_starts_left(walk, space),
+            steps=steps_of(walk) if plan.pruner.name == "earned" else None,
+            note=lambda text: walk.recorder.emit(Noted(text=text)),
         )
 
     return make
@@ -172,7 +175,7 @@ def _halving(walk: Walk, stage: Stage, space: SearchSpace, common: dict[str, Any
 
 def loop_for(walk: Walk, stage: Stage) -> LibraryLoop | None:
     """The library that runs a stage by its own loop; None where an engine proposes and we run."""
-    own, cluster = walk.facts.objective, walk.facts.answers.cluster
+    cluster = walk.facts.answers.cluster
     match stage.strategy:
         case Strategy.PBT:
             from advisor.engines.ray_tune import PopulationLoop
@@ -184,9 +187,9 @@ def loop_for(walk: Walk, stage: Stage) -> LibraryLoop | None:
 
             return AshaLoop(walk.objective(), plan_space(walk, stage), trials=walk.trials_left(), **_distributed(walk))
         case Strategy.HYPERGRADIENT:
-            from advisor.session.differentiating import hypergradient_loop
+            from advisor.session.differentiating import HypergradientStage
 
-            return hypergradient_loop(walk, plan_space(walk, stage), own)
+            return HypergradientStage(walk, plan_space(walk, stage))
         case _:
             return None
 
@@ -219,9 +222,7 @@ def _starts_left(walk: Walk, space: SearchSpace) -> list[Config]:
     """Starts of a user's own objective that the pilot had no time for: the search begins with them."""
     if not walk.is_own or any(name not in space.parameters for name in walk.plan.space.free):
         return []
-    tried = [space.active(t.config) for t in walk.recorder.state.trials.values() if t.stage == "pilot"]
-    left = [space.active(s) for s in walk.plan.shortlist[0].starts]
-    return [s for s in left if s not in tried and not space.faults(s)]
+    return [s for start in walk.plan.shortlist[0].starts if not space.faults(s := space.active(start))]
 
 
 def _rungs(walk: Walk, strategy: Strategy) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from advisor.core.ports import Engine, Result
 from advisor.core.space import Config
 from advisor.core.value import round_significant
 from advisor.engines.portfolio import PortfolioEngine
+from advisor.session.differentiating import verify
 from advisor.session.planning import changes, recommend
 from advisor.session.proposing import base_config, engine_for, loop_for, plan_space
 from advisor.session.race import race
@@ -188,6 +189,7 @@ def _search_stages(walk: Walk) -> None:
         loop = loop_for(walk, stage)
         if loop is not None:
             walk.run_loop(loop, stage=stage, space=plan_space(walk, stage), reserve=partial(reserve, walk))
+            verify(walk, stage)
             continue
         engine: Engine
         engine, space = engine_for(walk, stage, coarse=stages[position - 1] if position else None, history=history)

@@ -264,6 +264,11 @@ def describe(
 
     Raises: InputError when it cannot be called, or space, direction, fidelity or starts are not what they must be.
     """
+    if hasattr(objective, "second_validation_loss"):  # a pair of differentiable losses is called by nobody
+        from advisor.objectives.trained import TrainedInFull
+
+        objective = TrainedInFull(objective)  # type: ignore[arg-type]
+        fidelity = None
     if not callable(objective):
         raise InputError(f"the objective is a {type(objective).__name__}", where="objective", cure="Give a function of a configuration.")
     if direction not in ("minimize", "maximize"):

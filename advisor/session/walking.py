@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.core.events import StageStarted, StudyState, TrialState
+from advisor.core.events import StageStarted, StudyState, TrialFailed, TrialInterrupted, TrialState
 from advisor.core.facts import Facts
 from advisor.core.family import Family
 from advisor.core.own import own_family
@@ -171,6 +171,13 @@ class Walk:
         end = lambda: self.end() - reserve(self.recorder.state)  # noqa: E731
         loop.run(StageScribe(self, stage, end, next_trial=next_trial(self.recorder.state)))
         self.was_interrupted = self.was_interrupted or self.is_interrupted()
+        for trial in self.recorder.state.running:
+            if self.was_interrupted or self.has_stopped:
+                self.recorder.emit(TrialInterrupted(trial=trial.number))
+            else:
+                seconds = self.recorder.elapsed() - trial.started_elapsed
+                cause, cure = "the time of the stage ended while it ran", "Give the run more time."
+                self.recorder.emit(TrialFailed(trial=trial.number, cause=cause, cure=cure, category="deadline", seconds=seconds))
         return not self.was_interrupted
 
     def drive(
@@ -223,6 +230,7 @@ class Walk:
                     deadline=self.end() - reserve(self.recorder.state),
                     trial_seconds=trial_seconds or self.plan.envelope.trial_seconds,
                     max_trials=max_trials,
+                    last_step=own.fidelity.high if (own := self.facts.objective) is not None and own.fidelity is not None else None,
                 ),
                 emit=self.recorder.emit,
                 state=lambda: self.recorder.state,
