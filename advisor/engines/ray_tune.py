@@ -209,10 +209,16 @@ class _Member(tune.Trainable):
 
     def setup(self, config: dict[str, Any], *, folder: str = "", interval: int = 1) -> None:
         """Loads the objective; `config` is applied when the first measurement is pulled, after a checkpoint was restored."""
-        with (Path(folder) / "objective.pkl").open("rb") as file:
-            self._objective, self._space, self._worst = cloudpickle.load(file)
         self._folder, self._interval = Path(folder), interval
-        self._keeps = checkpoint_style(self._objective) != "none"
+        self._objective: Any = None
+        self._space, self._worst, pickled = pickle.loads((self._folder / "objective.pkl").read_bytes())
+        self._fault = ""
+        try:
+            self._objective = pickle.loads(pickled)
+        except Exception as error:
+            # Told as the trial's end: raised here, Ray would start process after process.
+            self._fault = f"the objective cannot be loaded in a worker: {type(error).__name__}: {error}"[:300]
+        self._keeps = self._objective is not None and checkpoint_style(self._objective) != "none"
         self._cost_seconds = 0.0
         self._begin()
 
@@ -252,6 +258,8 @@ class _Member(tune.Trainable):
         return self._report(is_over=False)
 
     def _pull(self) -> Measurement:
+        if self._fault:
+            raise _InvalidError(self._fault, "Define it, and all it calls, in a module that every node can import.")
         if self._steps is None:
             raw = {n: v for n, v in self.config.items() if n in self._space.parameters}
             if not self._is_loaded and self._keeps:
@@ -777,6 +785,10 @@ class _RayLoop:
             raise CannotRunError("nothing in the space can vary", cure="Give a space with at least one free hyperparameter.")
         self.objective, self.space, self.direction, self.steps, self.seed = objective, space, direction, steps, seed
         self.cluster = cluster or Cluster()
+        for start in starts:
+            wrong = [n for n, v in start.items() if n not in space.parameters or not space.parameters[n].contains(v)]
+            if wrong:
+                raise InputError(f"a starting configuration lies outside the space: {', '.join(wrong)}", cure="Correct it or leave it out.")
         self.starts = [dict(s) for s in starts] or ([space.default()] if not space.faults(space.default()) else [])
         self.best: Trained | None = None
         """The best model after `run`; None when nothing was measured."""
@@ -853,7 +865,7 @@ class _RayLoop:
         """The objective as a file that every worker reads: object stores die with their node."""
         worst = _WORST if self.direction == "minimize" else -_WORST
         try:
-            pickled = cloudpickle.dumps((self.objective, self.space, worst))
+            pickled = pickle.dumps((self.space, worst, cloudpickle.dumps(self.objective)))
         except Exception as error:
             raise InputError(
                 f"the objective cannot be sent to a worker: {type(error).__name__}: {error}"[:300],

@@ -114,6 +114,10 @@ class TestWithoutRay:
             steps.close()
             assert [(m.step, m.value) for m in objective({}, held)] == [(m.step, m.value) for m in whole[stop:]]
 
+    def test_a_start_outside_the_space_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="outside the space: lr"):
+            AshaLoop(Descent(), SPACE, direction="minimize", steps=2, folder=tmp_path, starts=[{"lr": 0.9}])
+
     @pytest.mark.parametrize("steps", [(), (1,), (0, 3, 3), (0, 4, 2)])
     def test_a_schedule_that_does_not_grow_from_0_is_refused(self, steps: tuple[int, ...]) -> None:
         with pytest.raises(InputError, match="begins after step 0"):
@@ -260,6 +264,11 @@ class TestOnALocalRay:
         assert said["nothing"] == ("failed", "the objective ended without a measurement")
         assert said["fine"][0] == "completed"
 
+    def test_an_objective_that_a_worker_cannot_load_ends_its_trials_with_the_cause(self, tmp_path: Path) -> None:
+        scribe = RecordingScribe()
+        AshaLoop(OnlyHere(os.getpid()), SPACE, direction="minimize", steps=3, folder=tmp_path, trials=2).run(scribe)
+        assert {r.cause for r in scribe.results.values()} == {"the objective cannot be loaded in a worker: ImportError: only there"}
+
     def test_a_population_refuses_an_objective_that_yields_no_checkpoint(self, tmp_path: Path) -> None:
         scribe = RecordingScribe()
         with pytest.raises(CannotRunError, match="yields no checkpoint"):
@@ -323,6 +332,26 @@ class TestOnALocalRay:
         loop.run(scribe)
         assert any(scribe.changes.values()) and {r.status for r in scribe.results.values()} == {"completed"}
         assert loop.best is not None and loop.best.value == pytest.approx(value_under(loop.best.schedule, 10), rel=1e-12)
+
+
+def only_in(process: int) -> OnlyHere:
+    """Loads an `OnlyHere` in its own process."""
+    if os.getpid() != process:
+        raise ImportError("only there")
+    return OnlyHere(process)
+
+
+@dataclass(frozen=True)
+class OnlyHere:
+    """An objective that no other process can load."""
+
+    process: int
+
+    def __call__(self, config: Config) -> float:
+        return 0.0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return only_in, (self.process,)
 
 
 @dataclass(frozen=True)
