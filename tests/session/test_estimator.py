@@ -469,7 +469,7 @@ def test_without_an_estimator_the_families_compete_and_the_shipped_model_predict
     frame = pd.DataFrame(X, columns=list("abcd")).assign(e=np.where(X[:, 0] > 0, "left", "right"))
     frame.loc[3, "a"] = np.nan
     monkeypatch.chdir(tmp_path)
-    search = AdvisedSearchCV(budget_seconds=60, max_trials=4, scoring="neg_log_loss").fit(frame, names[y], sample_weight=np.ones(240))
+    search = AdvisedSearchCV(budget_seconds=30, max_trials=4, scoring="neg_log_loss").fit(frame, names[y], sample_weight=np.ones(240))
 
     assert search.classes_.tolist() == ["no", "yes"]
     assert search.predict_proba(frame).shape == (240, 2)
@@ -486,7 +486,7 @@ def test_without_an_estimator_the_families_compete_and_the_shipped_model_predict
     assert again.predict(frame).tolist() == search.predict(frame).tolist()
     assert list(tmp_path.iterdir()) == []
     with sklearn.config_context(enable_metadata_routing=True):
-        asking = AdvisedSearchCV(budget_seconds=60, max_trials=1, task="regression", scoring="r2")
+        asking = AdvisedSearchCV(budget_seconds=15, max_trials=1, task="regression", scoring="r2")
         asking = asking.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
         scores = cross_val_score(asking, X, X[:, 0] * 3, cv=2, params={"sample_weight": np.ones(240)})
     assert (scores > 0.5).all()
