@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from functools import partial
+from dataclasses import replace
 
-from advisor.core.events import Noted
-from advisor.core.plan import Stage, Strategy
 from advisor.core.ports import Proposal, Scribe
 from advisor.core.space import SearchSpace
-from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
-
-VERIFY = "verify"
-"""The stage in which what hypergradients found is scored on the splits of the search, as any other configuration."""
 
 
 class _PartOfTheRows:
@@ -24,8 +18,6 @@ class _PartOfTheRows:
 
     def started(self, proposal: Proposal) -> None:
         """Passed on with the rows."""
-        from dataclasses import replace
-
         self._scribe.started(replace(proposal, rows=self._rows))
 
     def __getattr__(self, name: str) -> object:
@@ -59,18 +51,3 @@ class HypergradientStage:
         rows = len(three_splits(walk.prepared)[0])
         scribe.noted(f"Hypergradients follow {len(space.free)} L2 strengths on {rows} training rows and two validation splits.")
         HypergradientLoop(pair, space, seed=walk.plan.seed, threads=threads, family=family.name).run(_PartOfTheRows(scribe, rows))  # type: ignore[arg-type]
-
-
-def verify(walk: Walk, stage: Stage) -> None:
-    """Scores the configuration that a table's hypergradients ended with on the splits of the search, so that it can be confirmed."""
-    from advisor.engines.portfolio import FixedEngine
-
-    if walk.is_own or stage.strategy is not Strategy.HYPERGRADIENT or walk.was_interrupted:
-        return
-    ended = [t for t in walk.recorder.state.trials.values() if t.stage == stage.name and t.status == "completed" and t.key == 2]
-    if not ended:
-        walk.recorder.emit(Noted(text="Hypergradients ended before a configuration was found."))
-        return
-    engine = FixedEngine([Proposal(0, ended[-1].config, family=ended[-1].family)])
-    scoring = stage.model_copy(update={"name": VERIFY, "strategy": Strategy.PORTFOLIO, "trials": 1})
-    walk.drive(engine, stage=scoring, space=walk.plan.space, reserve=partial(reserve, walk), max_trials=None)

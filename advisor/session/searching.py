@@ -14,12 +14,12 @@ from advisor.core.ports import Engine, Result
 from advisor.core.space import Config
 from advisor.core.value import round_significant
 from advisor.engines.portfolio import PortfolioEngine
-from advisor.session.differentiating import verify
 from advisor.session.planning import changes, recommend
 from advisor.session.proposing import base_config, engine_for, loop_for, plan_space
 from advisor.session.race import race
 from advisor.session.recording import Filled, Settling
 from advisor.session.reserving import reserve
+from advisor.session.verifying import verify
 from advisor.session.walking import Walk
 
 SPARE_RATIO = 0.2
