@@ -32,6 +32,9 @@ DECIDED: tuple[Fact, ...] = (
         says=("trains in one go", "trains in steps"),
     ),
     Fact("family.is_linear", "flag", "The simplest kind of model.", says=("the model is not linear", "the model is linear")),
+    Fact(
+        "family.is_own", "flag", "The objective is a function of the user's.", says=("the objective is ours", "the objective is your own")
+    ),
     Fact("family.is_path_model", "flag", "One path of a regularisation strength is the whole search."),
     Fact(
         "family.is_differentiable",

@@ -223,6 +223,7 @@ def _facts_of(own: OwnObjective, family: Family, fit: float, workers: int, threa
         "family.name": FAMILY,
         "family.trains_in_steps": family.trains_in_steps,
         "family.is_linear": False,
+        "family.is_own": True,
         "family.is_path_model": False,
         "family.is_differentiable": family.is_differentiable,
         "family.is_threaded": False,

@@ -61,8 +61,8 @@ class Validation(Value):
 class Pruner(Value):
     """What stops a trial early."""
 
-    name: Literal["none", "median", "wilcoxon", "hyperband", "successive_halving"]
-    """The pruner; `none` never stops a trial."""
+    name: Literal["none", "median", "wilcoxon", "hyperband", "successive_halving", "earned"]
+    """The pruner; `none` never stops a trial, `earned` only by a rule that the first full trials have shown to be safe."""
     resource: Literal["none", "fold", "epoch"] = "none"
     """What a step is."""
     settings: dict[str, float] = {}

@@ -180,3 +180,5 @@ class Limits:
     """Extra environment of a worker (thread limits)."""
     memory_bytes: int | None = None
     """Memory of one worker."""
+    last_step: int | None = None
+    """Step at which a full trial ends, where that is known: a trial that cannot reach it in time is stopped as soon as that shows."""

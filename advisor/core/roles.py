@@ -132,9 +132,11 @@ def recognise(space: SearchSpace, roles: Sequence[Role]) -> dict[str, Recognised
     named = {n: match for n, p in space.items() if (match := _by_name(n, roles)) is not None}
     plain = {n: (role, said) for n, (role, said) in named.items() if fit(by_name[role], space.parameters[n]) * said >= TRUSTED}
     present = {role for role, _ in plain.values()}
-    for name, parameter in space.items():
-        if name not in plain and (hinted := _by_hint(name, parameter, roles, present)) is not None:
-            plain[name] = (hinted, HINTED)
+    for _ in range(2):  # a hint may hang on a role that was itself told by a hint
+        for name, parameter in space.items():
+            if name not in plain and (hinted := _by_hint(name, parameter, roles, present)) is not None:
+                plain[name] = (hinted, HINTED)
+        present |= {role for role, _ in plain.values()}
     if _are_exchanged(space, {n: by_name[role] for n, (role, _) in {**named, **plain}.items()}):
         return {}
     out = {}

@@ -16,7 +16,7 @@ import math
 import sqlite3
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from advisor.core.earning import SENTINELS, Curve, Judgement, forecast, is_hopeless, judge, rungs
 from advisor.core.errors import CannotRunError, InputError, nearest
 from advisor.core.events import StudyState
 from advisor.core.events import TrialState as JournalTrial
@@ -95,8 +96,11 @@ class OptunaEngine:
 
     `history` holds evaluations made before (the race of families): the model learns from those that completed and belong
     to the space, and none is proposed again; what it could not use is said in `notes`. Of parameters that do not move in
-    this stage only the rest of the configuration counts. `starts` are proposed first, in order. Default and starts are never
-    pruned, nor is any trial on epochs before `FULL_LENGTH_FIRST` have run in full, but all are entered at every rung.
+    this stage only the rest of the configuration counts. `starts` that `history` does not hold are proposed first. Default
+    and starts are never pruned, nor is any trial on epochs before `FULL_LENGTH_FIRST` have run in full, but all are entered
+    at every rung. The pruner ``earned`` is ours: it needs `steps`, the first and the last of a full trial, and what it
+    concludes goes to `notes` and to `note`. A Gaussian process is told a guess for what was stopped, and the worst score for
+    what failed: it learns from scores alone.
 
     The strategies ``hyperband`` (TPE) and ``asha`` (random draws, successive halving) bring their pruner along, whose settings
     may stand in either place. `settings` and ``pruner.settings`` override the tables above by name. With several workers
@@ -118,6 +122,8 @@ class OptunaEngine:
         history: Sequence[tuple[Config, Result]] = (),
         constant_liar: bool = False,
         starts: Sequence[Config] = (),
+        steps: tuple[int, int] | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         sampler, settings, pruner = _with_own_pruner(strategy, settings or {}, pruner)
         _check_space(space, sampler)
@@ -127,9 +133,12 @@ class OptunaEngine:
         self._pruner = pruner
         self._n_trials = n_trials
         self._starts = tuple(dict(s) for s in starts)
+        self._sign = 1 if direction == "minimize" else -1
+        self._earning = _Earning(*(steps or (1, 1)), seed=seed, first=self._full_length_wanted(pruner)) if pruner.name == "earned" else None
+        self._note = note
         self._settings = _settings(sampler, settings, space=space, constant_liar=constant_liar, pruner=pruner)
         self._grid = _finite_grid(space, self._settings["levels"], n_trials) if sampler == "grid" else {}
-        self._full_length_first = int(pruner.settings.get(_FULL_LENGTH, FULL_LENGTH_FIRST if pruner.resource == "epoch" else 0))
+        self._full_length_first = self._full_length_wanted(pruner)
         self._running: dict[int, _Running] = {}
         self._reserved: dict[int, tuple[Trial, Proposal]] = {}
         self._told: set[int] = set()
@@ -173,6 +182,8 @@ class OptunaEngine:
         running = self._running.get(proposal.key)
         if running is None or self._pruner.name == "none":
             return False
+        if self._earning is not None:
+            return self._earning.is_hopeless(proposal, step, self._sign * value, self._say)
         with _quiet():
             self._report(running, step, value)
             # Asked even when the answer is not taken: successive halving enters the trial in its rung here.
@@ -192,11 +203,15 @@ class OptunaEngine:
             if running is None:
                 running = self._replay(proposal, result)
             self._end(running.trial, result)
+        if self._earning is not None:
+            self._earning.take(result, self._sign)
         self._told.add(proposal.key)
         self._seen.add(_identity(proposal.config))
 
     def close(self) -> None:
-        """Forgets the trials that run; no thread and no file is held."""
+        """Forgets the trials that run; no thread and no file is held. What pruning cost and saved is noted."""
+        if self._earning is not None and self._earning.has_spoken:
+            self._say(self._earning.summary())
         self._running.clear()
         self._reserved.clear()
 
@@ -210,9 +225,9 @@ class OptunaEngine:
 
     def _ask(self, key: int) -> tuple[Trial, Proposal]:
         """A start, or a new trial of the study; one that repeats an evaluated configuration is drawn again a few times."""
-        if key < len(self._starts):
-            config = self._starts[key]
-            return self._enter(config), Proposal(key, dict(config), "start", seed=trial_seed(self._seed, key))
+        start = next((s for s in self._starts if _identity(s) not in self._seen), None)
+        if start is not None:
+            return self._enter(start), Proposal(key, dict(start), "start", seed=trial_seed(self._seed, key))
         for attempt in range(MOST_RESAMPLES + 1):
             seed = trial_seed(self._seed, key, attempt)
             trial = self._suggest(self._sampler(seed) if attempt <= RESAMPLES_BY_MODEL else optuna.samplers.RandomSampler(seed=seed))
@@ -276,9 +291,37 @@ class OptunaEngine:
                 self._study.tell(trial, result.value)
                 self._full_length += 1
             case "pruned":
-                self._study.tell(trial, state=TrialState.PRUNED)
+                self._unfinished(trial, TrialState.PRUNED, self._forecast(result))
             case "failed":
-                self._study.tell(trial, state=TrialState.FAIL)
+                self._unfinished(trial, TrialState.FAIL, self._worst())
+
+    def _unfinished(self, trial: Trial, state: TrialState, guess: float | None) -> None:
+        """Ends a trial without a score of its own. A Gaussian process learns from scores alone and would propose the same again."""
+        if self._strategy == "gp" and guess is not None:
+            self._study.tell(trial, guess)
+        else:
+            self._study.tell(trial, state=state)
+
+    def _worst(self) -> float | None:
+        values = [t.value for t in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.value is not None]
+        return (max if self._sign == 1 else min)(values) if values else None
+
+    def _forecast(self, result: Result) -> float | None:
+        """What a stopped trial would have ended at, from those that ran in full; the worst score where that cannot be said."""
+        if self._earning is None or not result.steps:
+            return self._worst()
+        step, value = result.steps[-1]
+        ended = forecast(self._earning.curves, step, self._sign * value)
+        return self._worst() if ended is None else self._sign * ended
+
+    def _say(self, text: str) -> None:
+        self.notes.append(text)
+        if self._note is not None:
+            self._note(text)
+
+    @staticmethod
+    def _full_length_wanted(pruner: Pruner) -> int:
+        return int(pruner.settings.get(_FULL_LENGTH, FULL_LENGTH_FIRST if pruner.resource == "epoch" else 0))
 
     def _replay(self, proposal: Proposal, result: Result) -> _Running:
         """The trial of an earlier life, entered as if it had been proposed and observed here.
@@ -327,21 +370,80 @@ class OptunaEngine:
         for whole, result in history:
             config = self._space.active(whole)
             self._seen.add(_identity(config))
-            if result.status != "completed" or result.value is None:
+            is_scored = result.status == "completed" and result.value is not None
+            if not is_scored and self._strategy != "gp":
                 continue
             if self._space.faults(config):
-                outside += 1
+                outside += is_scored
                 continue
-            _finite(result.value, -1)
+            if is_scored:
+                _finite(result.value, -1)
             running = _Running(self._enter(config), Proposal(-1, config))
             self._observe_again(running, result)
             self._end(running.trial, result)
+            if self._earning is not None:
+                self._earning.take(result, self._sign)
         if outside:
             self.notes.append(
                 f"{outside} of {len(history)} earlier evaluations lie outside the search space; the sampler does not learn from them."
             )
         if self._strategy == "cmaes" and len(self._study.trials) >= FULL_LENGTH_FIRST:
             self._source = self._study.get_trials(states=(TrialState.COMPLETE,))
+
+
+class _Earning:
+    """Full trials of this search, what they say about stopping others, and what stopping has cost and saved."""
+
+    def __init__(self, low: int, high: int, *, seed: int, first: int) -> None:
+        self.curves: list[Curve] = []
+        self.has_spoken = False
+        self._high, self._seed, self._first = high, seed, first
+        self._ladder = rungs(low, high)
+        self._judged = (-1, Judgement(None))
+        self._said: tuple[object, ...] = ()
+        self._sentinels: dict[int, int] = {}
+        self._stopped = self._spared = 0
+        self._steps = 0
+
+    def take(self, result: Result, sign: int) -> None:
+        """Takes the end of a trial."""
+        self._steps += result.steps[-1][0] if result.steps else 0
+        if result.status == "pruned" and result.steps:
+            self._stopped += 1
+            self._spared += self._high - result.steps[-1][0]
+        if result.status == "completed" and result.value is not None and result.steps:
+            steps, values = zip(*result.steps, strict=True)
+            self.curves.append(Curve(tuple(steps), tuple(sign * v for v in values), sign * result.value))
+
+    def is_hopeless(self, proposal: Proposal, step: int, value: float, say: Callable[[str], None]) -> bool:
+        """True when the trial is to be stopped at this step; `say` takes every change of trust."""
+        if proposal.origin in ("default", "start") or len(self.curves) < self._first or step not in self._ladder:
+            return False
+        if self._judged[0] != len(self.curves):
+            self._judged = (len(self.curves), judge(self.curves, self._ladder, self._high))
+        found = self._judged[1]
+        mark = (found.rule, found.rungs[:1])
+        if mark != self._said:
+            self._said, self.has_spoken = mark, True
+            say(f"{'Trials are stopped early' if found.rule else 'No trial is stopped early'}: {found.because}.")
+        if not is_hopeless(found, self.curves, step, value):
+            return False
+        if trial_seed(self._seed, proposal.key, _SENTINEL) % SENTINELS == 0:
+            self._sentinels.setdefault(proposal.key, step)
+            return False
+        return True
+
+    def summary(self) -> str:
+        """What stopping early cost and saved, for people."""
+        total = self._steps + self._spared
+        return (
+            f"Stopping early: {self._stopped} trials were stopped, which saved {self._spared / max(1, total):.0%} of all steps;"
+            f" {len(self._sentinels)} that would have been stopped ran on to check it."
+        )
+
+
+_SENTINEL = -1
+"""In the place of a drawing's number, so that the choice of sentinels shares no seed with a proposal."""
 
 
 def trial_seed(seed: int, key: int, attempt: int = 0) -> int:
@@ -442,7 +544,7 @@ def _settings(
 
 
 def _library_pruner(pruner: Pruner) -> optuna.pruners.BasePruner:
-    if pruner.name == "none":
+    if pruner.name == "none" or pruner.name == "earned":
         return optuna.pruners.NopPruner()
     known = _PRUNERS[pruner.name]
     for name in pruner.settings:

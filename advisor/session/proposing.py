@@ -40,9 +40,22 @@ def _seed_of(seed: int, revision: int) -> int:
 
 
 def plan_space(walk: Walk, stage: Stage) -> SearchSpace:
-    """The space a stage moves in: parameters that it does not name stay at the best so far."""
+    """The space a stage moves in: parameters that it does not name stay at the best so far.
+
+    What hangs on one of those moves where the condition holds at that value, and is left out where it does not.
+    """
     space = walk.plan.space
-    return space.restrict(stage.space) if stage.space else space
+    if not stage.space:
+        return space
+    base, moving = base_config(walk, stage), {}
+    for name in stage.space:
+        parameter = space.parameters[name]
+        outside = {n: v for n, v in (parameter.when or {}).items() if n not in stage.space}
+        if any(base.get(n) not in values for n, values in outside.items()):
+            continue
+        within = {n: v for n, v in (parameter.when or {}).items() if n in stage.space}
+        moving[name] = parameter.model_copy(update={"when": within or None}) if outside else parameter
+    return SearchSpace(parameters=moving)
 
 
 def engine_for(walk: Walk, stage: Stage, *, coarse: Stage | None, history: list[tuple[Config, Result]]) -> tuple[Engine, SearchSpace]:

@@ -40,6 +40,12 @@ _DEATHS = 2
 """A configuration that has killed its worker this often is not tried again."""
 _SHARE = 0.9
 """A trial is started when this share of its like would end before the deadline."""
+_SHARE_OF_STEPPED = 0.25
+"""The same where a trial comes in steps: one that proves too slow is stopped after a few."""
+_SLACK = 0.1
+"""A forecast of the time that is left may be wrong by this share before a trial is given up. [H]"""
+_MOST_LATE = 6
+"""So many trials given up for want of time at most; after them the first share holds again. [H]"""
 _LIKE = 200
 """The latest trials that the share is taken of."""
 _LOOK_AHEAD = 4
@@ -142,6 +148,10 @@ class _Running:
     steps: list[tuple[int, float]] = field(default_factory=list)
     pruned_at: tuple[int, float] | None = None
     is_paused: bool = False
+    first: tuple[int, float] | None = None
+    """First step, and when it came: what comes before it (loading, compiling) says nothing of those that follow."""
+    late: str = ""
+    """Why it was given up for want of time."""
     suggested: dict[str, Any] | None = None
 
 
@@ -170,6 +180,8 @@ class _Drive:
     is_stopping: bool = False
     started: int = 0
     """Trials of this stage so far, over all lives."""
+    gave_up: int = 0
+    """Trials of this life given up for want of time."""
 
     def run(self) -> DriveEnd:
         self.started = sum(t.stage == self.stage and t.status != "interrupted" for t in self.state().trials.values())
@@ -265,7 +277,22 @@ class _Drive:
         if not here:
             return True
         seconds = sorted(here[-_LIKE:])
-        return seconds[min(len(seconds) - 1, int(_SHARE * len(seconds)))] <= self.deadline.at - self.clock()
+        share = _SHARE_OF_STEPPED if self.limits.last_step is not None and self.gave_up < _MOST_LATE else _SHARE
+        return seconds[min(len(seconds) - 1, int(share * len(seconds)))] <= self.deadline.at - self.clock()
+
+    def _lateness(self, running: _Running, step: int) -> str:
+        """Why the trial cannot reach its last step in time, as its steps so far forecast; empty while it can, or nothing has finished."""
+        now, last = self.clock(), self.limits.last_step
+        if running.first is None:
+            running.first = (step, now)
+        first, since = running.first
+        if last is None or running.proposal.until is not None or step >= last or step < first + 2 or self.state().best is None:
+            return ""
+        left = (now - since) / (step - first) * (last - step)
+        allowed = min(self.deadline.at, running.began + self.limits.trial_seconds) - now
+        if left * (1 - _SLACK) <= allowed:
+            return ""
+        return f"it would not have ended in time: {last - step} steps to go, about {left:.3g} s, and {max(allowed, 0):.3g} s left for it"
 
     def _deaths(self, family: str, config: Config) -> int:
         mark = fingerprint(family, config)
@@ -302,6 +329,10 @@ class _Drive:
         elif running.proposal.until is not None and report.step >= running.proposal.until:
             running.pruned_at, running.is_paused = (report.step, report.value), True
             self.pool.stop(report.trial, keep=self._checkpoint(running.proposal.key))
+        elif late := self._lateness(running, report.step):
+            running.pruned_at, running.late = (report.step, report.value), late
+            self.gave_up += 1
+            self.pool.stop(report.trial)
         else:
             self.pool.advance(report.trial)  # before the disk is waited for: a measurement acknowledges nothing
         self.emit(
@@ -329,7 +360,9 @@ class _Drive:
             return
         self._learn(report.trial, report.suggested)
         if report.value is None:
-            reason = f"{PAUSED} {_last_step(running)}" if running.is_paused else report.cause or "others do better at this step"
+            reason = (
+                f"{PAUSED} {_last_step(running)}" if running.is_paused else running.late or report.cause or "others do better at this step"
+            )
             self._prune(report.trial, reason, seconds=report.seconds)
             return
         del self.running[report.trial]
