@@ -89,7 +89,7 @@ def _next(traced: Trace, fits: Sequence[tuple[int, int]], failed: Sequence[int],
     """The batch to try next; None when the best so far stands."""
     if not fits:
         smallest = min(failed)
-        return None if smallest <= least else max(least, smallest // 2)
+        return None if smallest <= least else max(least, smallest // 2 ** len(failed))  # ever larger strides: the trace has misled
     best = max(fits)[0]
     below = min((f for f in failed if f > best), default=None)
     highest = most if below is None else below - 1
