@@ -22,7 +22,7 @@ from advisor.core.plan import (
 )
 from advisor.core.predicates import Verdict
 from advisor.core.rules import Rule, Rulebook, StrategyEntry
-from advisor.core.space import Choice, Float, Int
+from advisor.core.space import Choice, Float, Group, Int
 from advisor.core.spaces import adjusting
 from advisor.core.value import encode, round_significant
 
@@ -30,6 +30,8 @@ GRID_MOST_LEVELS = 7
 """Levels a coarse grid takes of one dimension at most. Source: knowledge A.1 GRID."""
 SPREAD_ESTIMATED, SPREAD_MEASURED = 2.0, 1.3
 """P90 over P50 of what is left, before and after the pilot has measured a fit [H]; scored by the report."""
+GROUPED_FROM = 45
+"""Trials from which on a network is tuned in groups: fifteen a group. [H]"""
 CONFIRMED = 6
 """Default and the best five. Source: knowledge A.3 V9."""
 
@@ -202,6 +204,12 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
             if fine >= 3:
                 rest = round(budget.search_seconds - part, 6)
                 out.append(Stage(name="fine", strategy=strategy, engine=engine, space=free, trials=fine, seconds=rest))
+        case Strategy.TPE | Strategy.GP | Strategy.RANDOM if (parts := _groups(o, trials)) is not None:
+            each = trials // len(parts)
+            for number, (group, names) in enumerate(parts):
+                count = trials - each * number if number == len(parts) - 1 else each
+                seconds = round(budget.search_seconds * count / trials, 6)
+                out.append(Stage(name=group, strategy=strategy, engine=engine, space=names, trials=count, seconds=seconds))
         case _:
             out.append(Stage(name="search", strategy=strategy, engine=engine, space=free, trials=trials, seconds=budget.search_seconds))
     if o.own is not None:
@@ -212,6 +220,23 @@ def _stages(o: Outline, rulebook: Rulebook) -> tuple[Stage, ...]:
         Stage(name="confirm", strategy=Strategy.PORTFOLIO, engine=race.engine, space=(), trials=confirm, seconds=budget.confirm_seconds)
     )
     return tuple(out)
+
+
+def _groups(o: Outline, trials: int) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
+    """Stages of tuning in groups, each with what moves in it; None where one search over everything is planned.
+
+    For networks, whose hyperparameters are of three kinds, where each stage has trials enough. The first hyperparameter of the
+    optimisation is a nuisance to the other groups: it moves in every stage, for a change of capacity or regularisation moves
+    its best value too. Source: source guide 4, tip 2; knowledge P1 (Deep Learning Tuning Playbook).
+    """
+    space, free = o.candidates[0].space, o.candidates[0].space.free
+    if o.own is not None or not o.families[0].trains_in_steps or trials < GROUPED_FROM:
+        return None
+    kinds = {g: [n for n in free if space.parameters[n].group is g] for g in (Group.OPTIMISATION, Group.CAPACITY, Group.REGULARISATION)}
+    if not all(kinds.values()) or sum(map(len, kinds.values())) < len(free):
+        return None
+    ranked = sorted(kinds[Group.OPTIMISATION], key=lambda n: (space.parameters[n].priority or 99, n))
+    return tuple((group.value, tuple(n for n in free if n in names or n == ranked[0])) for group, names in kinds.items())
 
 
 def _executor(o: Outline, rulebook: Rulebook) -> str:
@@ -306,6 +331,9 @@ def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> 
             {
                 "pilot": "Races the families and measures one fit; the default is trial 0.",
                 "search": "The strategy proposes, after the default and the starts.",
+                "optimisation": "How it learns comes first; everything else stays at the best so far.",
+                "capacity": "Then the size of the network, the learning rate re-tuned with it.",
+                "regularisation": "Then what holds it back, the learning rate re-tuned once more.",
                 "coarse": "Wide levels first, three fifths of the trials.",
                 "fine": "Half steps around the best coarse cell.",
                 "confirm": "Default and the best few on fresh splits, paired; the winner and the default only below 15 trials.",

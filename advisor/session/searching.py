@@ -9,9 +9,9 @@ from typing import Any
 from advisor.core.errors import CannotRunError
 from advisor.core.events import Noted, PlanRevised, StageStarted, TrialState
 from advisor.core.facts import Measured
-from advisor.core.plan import Plan, Strategy
+from advisor.core.plan import Plan, Stage, Strategy
 from advisor.core.ports import Engine, Result
-from advisor.core.space import Config
+from advisor.core.space import Config, SearchSpace
 from advisor.core.value import round_significant
 from advisor.engines.portfolio import PortfolioEngine
 from advisor.session.planning import changes, recommend
@@ -191,6 +191,8 @@ def _search_stages(walk: Walk) -> None:
             walk.run_loop(loop, stage=stage, space=plan_space(walk, stage), reserve=partial(reserve, walk))
             verify(walk, stage)
             continue
+        if stage.strategy is not Strategy.GRID:
+            history = [*history, *_evaluated(walk, stages[:position], plan_space(walk, stage), base_config(walk, stage))]
         engine: Engine
         engine, space = engine_for(walk, stage, coarse=stages[position - 1] if position else None, history=history)
         own = sum(t.stage == stage.name and t.status != "interrupted" for t in walk.recorder.state.trials.values())
@@ -198,6 +200,21 @@ def _search_stages(walk: Walk) -> None:
         if stage.strategy in SETTLING:
             engine = _settling(walk, engine, len(space.free), history)
         walk.drive(engine, stage=stage, space=space, reserve=partial(reserve, walk), max_trials=None if left is None else left + own)
+
+
+def _evaluated(walk: Walk, stages: list[Stage], moving: SearchSpace, base: Config) -> list[tuple[Config, Result]]:
+    """What earlier search stages evaluated, as far as everything that does not move now had the value it has now."""
+    names = [s.name for s in stages]
+    still = {n: v for n, v in base.items() if n not in moving.parameters}
+    return [
+        (t.config, Result(t.status, t.value, t.scores, t.steps, t.seconds, t.fit_seconds, t.cause))
+        for t in walk.recorder.state.trials.values()
+        if t.stage in names
+        and t.family == walk.plan.family
+        and t.rows is None
+        and t.status in ("completed", "pruned", "failed")
+        and all(t.config.get(n) == v for n, v in still.items())
+    ]
 
 
 SETTLING = (Strategy.RANDOM, Strategy.QMC, Strategy.TPE, Strategy.GP, Strategy.CMAES)
