@@ -18,7 +18,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from advisor.core.errors import InputError, nearest
+from advisor.core.errors import InputError, NothingFinishedError, nearest
 from advisor.core.facts import Task
 from advisor.core.metrics import METRICS, metric
 from advisor.core.outcome import Outcome
@@ -127,6 +127,11 @@ def fit_table(search: Any, X: Any, y: Any, given: Mapping[str, Any], *, seed: in
         place = search.run_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="advisor-"))
         outcome = execute(recommend(facts), whole, run_dir=place, facts=facts)
         folder = RunFolder(Path(place))
+        if not folder.best.exists():
+            seconds = float(search.budget_seconds)
+            raise NothingFinishedError(
+                f"the budget of {seconds:g} s ended before a model was saved", where="budget_seconds", cure=f"Give it {3 * seconds:g} s."
+            )
         shipped = load(folder.best / "model.joblib", sha256=str(read_manifest(folder)["sha256"]))
     model = AdvisedModel(shipped, labels)
     validate_data(model, X, skip_check_array=True)

@@ -11,7 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from advisor import AdvisedSearchCV
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 @parametrize_with_checks([AdvisedSearchCV(LogisticRegression(), strategy="random", max_trials=3, isolation="inline")])

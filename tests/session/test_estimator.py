@@ -24,7 +24,7 @@ from sklearn.exceptions import FitFailedWarning, NotFittedError, UnsetMetadataPa
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.metrics import make_scorer, mean_absolute_error
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -469,7 +469,7 @@ def test_without_an_estimator_the_families_compete_and_the_shipped_model_predict
     frame = pd.DataFrame(X, columns=list("abcd")).assign(e=np.where(X[:, 0] > 0, "left", "right"))
     frame.loc[3, "a"] = np.nan
     monkeypatch.chdir(tmp_path)
-    search = AdvisedSearchCV(budget_seconds=30, max_trials=4, scoring="neg_log_loss").fit(frame, names[y], sample_weight=np.ones(240))
+    search = AdvisedSearchCV(budget_seconds=90, max_trials=4, scoring="neg_log_loss").fit(frame, names[y], sample_weight=np.ones(240))
 
     assert search.classes_.tolist() == ["no", "yes"]
     assert search.predict_proba(frame).shape == (240, 2)
@@ -485,10 +485,15 @@ def test_without_an_estimator_the_families_compete_and_the_shipped_model_predict
     again = pickle.loads(pickle.dumps(search))
     assert again.predict(frame).tolist() == search.predict(frame).tolist()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_without_an_estimator_weights_are_routed_to_the_search_itself() -> None:
+    X, _ = make_classification(240, 4, n_informative=3, n_redundant=0, random_state=2)
     with sklearn.config_context(enable_metadata_routing=True):
-        asking = AdvisedSearchCV(budget_seconds=15, max_trials=1, task="regression", scoring="r2")
+        asking = AdvisedSearchCV(budget_seconds=90, max_trials=1, task="regression", scoring="r2")
         asking = asking.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        scores = cross_val_score(asking, X, X[:, 0] * 3, cv=2, params={"sample_weight": np.ones(240)})
+        scores = cross_val_score(asking, X, X[:, 0] * 3, cv=ShuffleSplit(1, random_state=0), params={"sample_weight": np.ones(240)})
     assert (scores > 0.5).all()
 
 
