@@ -1,13 +1,16 @@
 """How well does it tune? Runs `advisor.tune` and fixed strategies on a folder of tuning problems, on simulated time.
 
     python -m benchmarks.tuning_problems FOLDER [--scenario NAME] [--k 10 40] [--seeds 1] [--tasks every:4]
-        [--fixed random tpe gp cmaes tpe+median tpe+hyperband …] [--rename none|x|swap] [--noise 0.05] [--lines FILE]
+        [--fixed random tpe gp cmaes tpe+median tpe+hyperband …] [--without RULE …] [--rename none|x|swap] [--noise 0.05]
+        [--lines FILE] [--with-lines FILE …]
 
 FOLDER holds ``surrogate.py`` and one folder a scenario (model, spaces, ``reference.json``). The score is the normalised regret,
 (score − best known) / (median of random configurations − best known), of the configuration that is returned once the simulated
 budget, k × the median time of one full run, is spent; it is re-evaluated at full length and without noise. The regret on the
 test score is normalised by the same tasks' random configurations. Intervals are 95 % bootstrap intervals over tasks, seeds
-averaged first; `ours/best` compares with the best fixed strategy at that k, paired by task.
+averaged first; ours is compared with the best fixed strategy at that k, paired by task. ``--without`` runs the product without
+the named rules too: the effect of a rule. For each such run the saving is printed: the time it takes to the worse of the two
+final scores over the time the whole product takes to it, by task, as a geometric mean.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +70,8 @@ class Row:
     pruner: str = "none"
     rename: str = "none"
     noise: float = 0.0
+    trace: tuple[tuple[float, float], ...] = ()
+    """Budget used in full runs, and the best score so far, at each improvement."""
 
 
 class Task:
@@ -77,7 +83,7 @@ class Task:
         self.name = name
         reference = json.loads((folder / scenario / "reference.json").read_text())[name]
         self.best, self.median, self.seconds = reference["best"], reference["median"], reference["seconds"]
-        self.noise = noise
+        self.noise, self.rename = noise, rename
         self.random = np.random.default_rng([seed, *name.encode()])
         raw = self.model.space()
         fidelity = self.model.meta["fidelity"][0]
@@ -163,8 +169,34 @@ def _parameter(raw: dict[str, Any]) -> Float | Int:
     return kind(raw["lower"], raw["upper"], log=bool(raw.get("log")))
 
 
-def ours(task: Task, k: int, seed: int, *, strategy: str = "auto") -> Row:
+@contextmanager
+def rules_without(names: Sequence[str]) -> Iterator[None]:
+    """The product decides without the rules of these ids."""
+    from advisor.rulebook.loading import load_rulebook
+    from advisor.session import planning
+
+    whole = load_rulebook()
+    unknown = [n for n in names if whole.rule(n) is None]
+    if unknown:
+        raise SystemExit(f"There is no rule {unknown[0]!r}.")
+    kinds = ("strategy_rules", "shortlist_rules", "field_rules", "tips", "adjustments")
+    kept: dict[str, Any] = {kind: tuple(r for r in getattr(whole, kind) if r.id not in names) for kind in kinds}
+    reduced = replace(whole, **kept)
+    before = planning.rulebook
+    planning.rulebook = lambda: reduced  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        planning.rulebook = before
+
+
+def ours(task: Task, k: int, seed: int, *, strategy: str = "auto", without: Sequence[str] = ()) -> Row:
     """One run of the product."""
+    with rules_without(without):
+        return _ours(task, k, seed, strategy=strategy, name="ours" + "".join(f"-{n}" for n in without))
+
+
+def _ours(task: Task, k: int, seed: int, *, strategy: str, name: str) -> Row:
     clock = Simulated()
     began = time.monotonic()
     try:
@@ -183,10 +215,23 @@ def ours(task: Task, k: int, seed: int, *, strategy: str = "auto") -> Row:
         regret = task.regret(found.best_config)
         trials, completed, used = len(found.trials), sum(t.status == "completed" for t in found.trials), found.plan.strategy.value
         pruner = found.plan.pruner.name
+        trace = _trace(task, found)
     except NothingFinishedError:
-        regret, trials, completed, used, pruner = (1.0, 1.0), 0, 0, "nothing finished", "none"
-    name = "ours" if strategy == "auto" else f"ours:{strategy}"
-    return Row(name, task.name, seed, k, *regret, trials, completed, used, clock.now / task.seconds, time.monotonic() - began, pruner)
+        regret, trials, completed, used, pruner, trace = (1.0, 1.0), 0, 0, "nothing finished", "none", ()
+    if strategy != "auto":
+        name += f":{strategy}"
+    spent, own = clock.now / task.seconds, time.monotonic() - began
+    return Row(name, task.name, seed, k, *regret, trials, completed, used, spent, own, pruner, task.rename, task.noise, trace)
+
+
+def _trace(task: Task, found: advisor.Outcome) -> tuple[tuple[float, float], ...]:
+    out: list[tuple[float, float]] = []
+    used = 0.0
+    for trial in found.trials:
+        used += trial.seconds
+        if trial.status == "completed" and trial.value is not None and (not out or trial.value < out[-1][1]):
+            out.append((round(used / task.seconds, 4), trial.value))
+    return tuple(out)
 
 
 def fixed(task: Task, method: str, budgets: list[int], seed: int) -> list[Row]:
@@ -277,7 +322,8 @@ def summary(rows: list[Row]) -> str:
         low, high = interval(values)
         every = [r for mine in tasks.values() for r in mine]
         lines.append(
-            f"{method:16}{k:>5}{len(values):>6}{statistics.fmean(values):>9.3f}{f'[{low:.3f}, {high:.3f}]':>18}{statistics.median(values):>9.3f}"
+            f"{method:16}{k:>5}{len(values):>6}{statistics.fmean(values):>9.3f}{f'[{low:.3f}, {high:.3f}]':>18}"
+            f"{statistics.median(values):>9.3f}"
             f"{statistics.fmean(r.test_regret for r in every):>8.3f}{statistics.fmean(r.trials for r in every):>8.1f}"
             f"{statistics.fmean(r.completed for r in every):>7.1f}{statistics.fmean(r.own_seconds for r in every):>8.1f}"
         )
@@ -293,10 +339,36 @@ def summary(rows: list[Row]) -> str:
         a, b = statistics.fmean(mine[t] for t in shared), statistics.fmean(others[name][t] for t in shared)
         low, high = interval([mine[t] - others[name][t] for t in shared])
         lines.append(
-            f"k = {k}: ours {a:.3f}, best fixed ({name}) {b:.3f}, ratio {a / b:.2f}; paired difference {a - b:+.3f} [{low:+.3f}, {high:+.3f}]"
-            f" over {len(shared)} tasks"
+            f"k = {k}: ours {a:.3f}, best fixed ({name}) {b:.3f}, ratio {a / b:.2f};"
+            f" paired difference {a - b:+.3f} [{low:+.3f}, {high:+.3f}] over {len(shared)} tasks"
         )
+    for other in sorted({r.method for r in rows if r.method.startswith("ours-")}):
+        lines += [savings(rows, other, k) for k in sorted({r.k for r in rows if r.method == other})]
     return "\n".join(lines)
+
+
+def savings(rows: list[Row], other: str, k: int) -> str:
+    """How much longer `other` takes than the whole product to what both reach, as a geometric mean over tasks."""
+    by = {(r.method, r.task, r.seed): r for r in rows if r.k == k and r.trace}
+    logs: dict[str, list[float]] = {}
+    for (method, task, seed), row in by.items():
+        whole = by.get(("ours", task, seed))
+        if method == other and whole is not None:
+            level = max(row.trace[-1][1], whole.trace[-1][1])
+            logs.setdefault(task, []).append(math.log(_reached(row, level) / _reached(whole, level)))
+    if not logs:
+        return f"k = {k}: {other} was not run beside ours"
+    means = [statistics.fmean(v) for v in logs.values()]
+    low, high = interval(means)
+    trusted = statistics.fmean(r.pruner == "earned" and r.completed < r.trials - 1 for r in rows if r.method == "ours" and r.k == k)
+    return (
+        f"k = {k}: {other} takes {math.exp(statistics.fmean(means)):.2f} times as long [{math.exp(low):.2f}, {math.exp(high):.2f}] over"
+        f" {len(means)} tasks, least {math.exp(min(means)):.2f}; pruning stopped trials in {trusted:.0%} of the runs"
+    )
+
+
+def _reached(row: Row, level: float) -> float:
+    return next(used for used, value in row.trace if value <= level)
 
 
 def chosen(names: list[str], wanted: str) -> list[str]:
@@ -321,6 +393,7 @@ def main() -> None:
     parser.add_argument("--fixed", nargs="*", default=[])
     parser.add_argument("--no-ours", action="store_true")
     parser.add_argument("--strategy", default="auto", help="what `advisor.tune` is asked for")
+    parser.add_argument("--without", nargs="*", default=[], help="rules to leave out, in runs of their own")
     parser.add_argument("--rename", choices=("none", "x", "swap"), default="none")
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation, as a share of median − best")
     parser.add_argument("--lines", type=Path, default=None, help="append one JSON line a run")
@@ -332,7 +405,9 @@ def main() -> None:
     tasks = chosen(names, given.tasks)
     rows: list[Row] = []
     for path in given.with_lines:
-        rows += [Row(**json.loads(line)) for line in path.read_text().splitlines() if line]
+        for line in path.read_text().splitlines():
+            raw = json.loads(line)
+            rows.append(Row(**{**raw, "trace": tuple((a, b) for a, b in raw.get("trace", ()))}))
     rows = [r for r in rows if r.task in tasks and r.k in given.k]
 
     def keep(found: list[Row]) -> None:
@@ -354,6 +429,9 @@ def main() -> None:
             if not given.no_ours:
                 for k in given.k:
                     keep([ours(task, k, seed, strategy=given.strategy)])
+            if given.without:
+                for k in given.k:
+                    keep([ours(task, k, seed, strategy=given.strategy, without=given.without)])
     print(summary(rows))
 
 
