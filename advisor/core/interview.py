@@ -51,6 +51,8 @@ def questions(facts: Facts, rulebook: Rulebook) -> tuple[Question, ...]:
 
     Raises: InputError as `recommend` does for an answer that is wrong.
     """
+    if facts.objective is not None:
+        return _own_questions(facts, rulebook)
     plan = _plan(facts, rulebook)
     asked = [_target(facts, plan), _metric(facts, plan), _model(facts, plan, rulebook), _budget(facts), _goal(facts)]
     asked += [q for q in (_task(facts), _group(facts), _time(facts), _workers(facts, plan)) if q is not None]
@@ -61,6 +63,24 @@ def questions(facts: Facts, rulebook: Rulebook) -> tuple[Question, ...]:
     first = sorted(asked, key=lambda q: (_weight(q, plan), rank[q.field]))
     kept = [q for q in first if q.field in always or q.changes or plan is None]
     return tuple(kept[:MOST_QUESTIONS])
+
+
+def _own_questions(facts: Facts, rulebook: Rulebook) -> tuple[Question, ...]:
+    """Those that mean something where the objective is the user's own: time, wish, direction and workers."""
+    plan = recommend(facts, rulebook)
+    asked = [_budget(facts), _goal(facts), _own_workers(facts, plan)]
+    return tuple(q.model_copy(update={"changes": _changes(q, facts, rulebook, plan)}) for q in asked)
+
+
+def _own_workers(facts: Facts, plan: Plan) -> Question:
+    return Question(
+        field="workers",
+        text=_text("workers"),
+        kind="number",
+        value=plan.envelope.workers,
+        provenance=_provenance("workers", facts, "default"),
+        why="One trial at a time, until you ask for more: what a trial of yours needs is not known.",
+    )
 
 
 def _plan(facts: Facts, rulebook: Rulebook) -> Plan | None:

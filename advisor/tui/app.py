@@ -131,7 +131,7 @@ class AdvisorApp(App[int]):
             from advisor.tui.screens.run import RunScreen
 
             return RunScreen(self.attach)
-        if self.source is not None:
+        if self.source is not None or self.answers.get("command") or ":" in str(self.answers.get("model", "")):
             from advisor.tui.screens.questions import QuestionsScreen
 
             return QuestionsScreen(self.source, self.answers, query=self.sql_query, is_first=True)

@@ -105,8 +105,8 @@ class RunSummary(Protocol):
 class Walk(Protocol):
     """The calls of the session that the screens make. All may block; none is made on the thread that draws."""
 
-    def gather(self, source: str, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
-        """Facts about the machine and the table."""
+    def gather(self, source: str | None, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
+        """Facts about the machine and the table, or about the objective that the answers name."""
 
     def questions(self, facts: Facts) -> Sequence[Question]:
         """The questions worth asking, answers filled in."""
@@ -142,8 +142,8 @@ class SessionWalk:
     def __init__(self) -> None:
         self._source: str | None = None
 
-    def gather(self, source: str, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
-        """Facts about the machine and the table."""
+    def gather(self, source: str | None, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
+        """Facts about the machine and the table, or about the objective that the answers name."""
         from advisor import session
 
         self._source = source

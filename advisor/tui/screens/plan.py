@@ -90,7 +90,7 @@ class PlanScreen(Page):
             yield Panel("Why", id="why")
 
     def on_mount(self) -> None:
-        self.tell(f"{Path(self.plan.data).name} › {self.plan.target}")
+        self.tell(f"{Path(self.plan.data).name} › {self.plan.target}" if self.plan.target else self.plan.data)
         rows = self.query_one("#rows", RowList)
         rows.border_title = headline(self.plan)
         rows.fill([(row.key, Content.assemble((fit(row.label, 12), "$quiet"), *_row_text(row))) for row in self._rows])
@@ -205,8 +205,10 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
             "Target",
             shown(plan.target, longest=40),
             ("target", "task", "features", "dropped"),
-            f"{plan.task.value if plan.task else 'your own objective'} · {len(plan.features)} features {dropped}".rstrip(),
-        ),
+            f"{plan.task.value} · {len(plan.features)} features {dropped}".rstrip(),
+        )
+        if plan.task is not None
+        else Row("objective", "Objective", shown(plan.data, longest=60), ("objective", "direction"), "your own"),
         Row("metric", "Metric", title, ("metric", "direction"), direction),
         Row("validation", "Validation", scheme, ("validation",), held),
     ]

@@ -63,7 +63,7 @@ class QuestionsScreen(Page):
     QuestionsScreen.-narrow #so-far { height: 4; min-height: 4; }
     """
 
-    def __init__(self, source: str, answers: dict[str, Any], *, query: str | None = None, is_first: bool = False) -> None:
+    def __init__(self, source: str | None, answers: dict[str, Any], *, query: str | None = None, is_first: bool = False) -> None:
         super().__init__()
         self.source = source
         self.sql_query = query
@@ -90,7 +90,7 @@ class QuestionsScreen(Page):
                 yield Panel("Plan so far", id="so-far", focusable=False)
 
     def on_mount(self) -> None:
-        self.tell(self.source)
+        self.tell(self._named)
         self.query_one("#questions", RowList).focus()
         self._draw()
         self.set_interval(1.0, self._tick)
@@ -248,6 +248,11 @@ class QuestionsScreen(Page):
 
     # -- drawing -------------------------------------------------------------------------------------------------------
     @property
+    def _named(self) -> str:
+        """The table, or the objective of the user's own."""
+        return self.source or str(self.answers.get("command") or self.answers.get("model"))
+
+    @property
     def _selected(self) -> Question | None:
         key = self.query_one("#questions", RowList).highlighted_id
         return next((q for q in self.questions if field_of(q) == key), None)
@@ -273,9 +278,15 @@ class QuestionsScreen(Page):
         rows.fill(filled)
         rows.border_subtitle = "Space changes · 1-8 jump" if filled else ""
         if self.facts is not None:
-            data = self.facts.data
-            size = data.extent if data.holds_images else f"{data.rows:,} × {len(data.columns) + 1}"
-            self.tell(f"{self.source}   {size}")
+            data, own = self.facts.data, self.facts.objective
+            size = (
+                f"{len(own.space.parameters)} hyperparameters"
+                if own is not None
+                else data.extent
+                if data.holds_images
+                else f"{data.rows:,} × {len(data.columns) + 1}"
+            )
+            self.tell(f"{self._named}   {size}")
             self.query_one("#facts", Panel).show(facts_text(self.facts))
         self._draw_why()
         self._draw_plan()
@@ -290,7 +301,7 @@ class QuestionsScreen(Page):
         if self.facts is None:
             panel.border_title = "Reading"
             panel.show(
-                lines([f"Reading {shown(self.source)} …", muted(f"{self._waited} s. Columns, types, missing values, the likely target.")])
+                lines([f"Reading {shown(self._named)} …", muted(f"{self._waited} s. Columns, types, missing values, the likely target.")])
             )
             return
         out: list[Content | str] = []
@@ -374,7 +385,7 @@ def facts_text(facts: Facts) -> Content:
     """What was read of the table and the machine, a line each."""
     from advisor.core.facts import Unknown
 
-    data, machine = facts.data, facts.hardware
+    data, machine, own = facts.data, facts.hardware, facts.objective
     kinds = [
         (data.numeric_columns, "numeric"),
         (data.category_columns, "category"),
@@ -388,6 +399,17 @@ def facts_text(facts: Facts) -> Content:
     def row(label: str, text: str) -> Content:
         return Content.assemble((fit(label, 10), "$quiet"), text)
 
+    if own is not None:
+        steps = "one measurement a trial" if own.fidelity is None else f"{own.fidelity.name} {own.fidelity.low} to {own.fidelity.high}"
+        names = ", ".join(own.space.parameters) or "told as it runs"
+        return lines(
+            [
+                row("Objective", f"{shown(own.name)}, {own.direction}d"),
+                row("Space", shown(names, longest=200)),
+                row("Steps", steps),
+                row("Machine", f"{cpus}, {memory}, {gpus}"),
+            ]
+        )
     out = [
         row("Rows", f"{data.rows:,}"),
         row("Features", ", ".join(f"{n} {name}" for n, name in kinds if n) or "none"),
