@@ -14,6 +14,8 @@ CONFIRM_SHARE = 0.25
 """Share of the budget that re-scoring more than the default and the winner may take. [H]"""
 REFIT_SHARE = 0.35
 """Share of the budget that the final fits may keep back. [H]"""
+NOTHING_YET_RATIO = 0.3
+"""Share of the budget after which nothing is kept back while no trial has finished. [H]"""
 SLACK = 1.2
 """A fit may take this much longer than it did before: the machine is shared. [H]"""
 
@@ -99,4 +101,6 @@ def reserve(walk: Walk, state: StudyState) -> float:
     """Seconds kept back from pilot and search: for an objective that validates by itself, no more than the refit of an estimator."""
     if walk.facts.objective is not None:
         return _estimator_reserve(walk, state) if walk.facts.objective.kind == "estimator" else 0.0
+    if state.best is None and walk.recorder.elapsed() > NOTHING_YET_RATIO * walk.plan.budget.seconds:
+        return 0.0  # a model of one fold that is there is worth more than time to confirm one that is not
     return confirm_reserve(walk, state) + refit_reserve(walk, state)
