@@ -133,3 +133,24 @@ def test_a_fixed_list_numbers_its_proposals_by_place() -> None:
     engine = FixedEngine([Proposal(9, {"c": 1.0}, "confirm"), Proposal(4, {"c": 2.0}, "confirm")])
     assert [p.key for p in (engine.propose(), engine.propose()) if p] == [0, 1]
     assert engine.is_done
+
+
+def test_the_last_resort_is_tried_when_every_start_failed_and_only_until_one_does_not() -> None:
+    failed = Result("failed", None, cause="no")
+
+    def race() -> PortfolioEngine:
+        return PortfolioEngine([candidate("a", 2.0)], direction="minimize", splits=1, last_resort=[{"c": 7.0}, {"c": 8.0}, {"c": 9.0}])
+
+    engine = race()
+    trials = told(engine, failed, failed, failed, scored(0.5))
+    assert [p.config["c"] for p in trials] == [1.0, 2.0, 7.0, 8.0]
+    assert engine.propose() is None
+    assert engine.is_done
+    assert engine.winner().family == "a"
+    again = race()
+    for proposal in trials[:3]:
+        again.tell(proposal, failed)
+    assert following(again) == ("a", {"c": 8.0})  # a resumed race goes on where it was
+    spared = race()
+    told(spared, failed, scored(0.4))
+    assert spared.propose() is None

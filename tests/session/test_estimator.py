@@ -414,6 +414,7 @@ def test_a_named_folder_keeps_the_run_and_is_not_gone_on_with_under_other_data(t
         searched(DecisionTreeClassifier(random_state=0), DEPTHS, run_dir=place).fit(X[:60], y[:60])
 
 
+@pytest.mark.slow
 def test_a_search_runs_in_another_thread_too(tmp_path: Path) -> None:
     X, y = classes()
     done: list[Any] = []
@@ -424,10 +425,11 @@ def test_a_search_runs_in_another_thread_too(tmp_path: Path) -> None:
     assert len(done[0].cv_results_["params"]) == 2
 
 
+@pytest.mark.slow
 def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(Path(__file__).parents[2] / "examples" / "advised_search.py"), run_name="__main__")
     printed = capsys.readouterr().out
-    assert "15 trials by random" in printed
+    assert "trials by" in printed
     assert "on the test rows: 0.9" in printed
 
 
