@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test test-slow test-gpu bench snapshots screenshots docs wheel clean
+.PHONY: help setup run check test test-slow test-gpu bench snapshots screenshots docs examples wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ snapshots: $(STAMP)  ## accept the screens as they are now
 
 docs: $(STAMP)  ## write the reference pages from the code
 	$(BIN)/python -m tests.reference
+
+examples: $(STAMP)  ## write the plan files of examples/article anew
+	$(BIN)/python -m tests.examples.plans
 
 wheel: $(STAMP)  ## build the wheel
 	$(BIN)/python -m build --wheel
