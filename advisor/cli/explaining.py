@@ -71,7 +71,7 @@ def _plan_of(door: Door, subject: str, runs: Path) -> tuple[Plan, Facts | None]:
         plan, saved = door.session.load_plan(folder.plan)
         return plan, facts or saved
     plan = PlanValue.from_mapping(state.plan)
-    return plan, facts if facts is None or not state.revisions else _as_revised(facts, state.revisions[-1], plan)
+    return plan, facts if facts is None or not state.is_measured else _as_revised(facts, state.revisions[-1], plan)
 
 
 def _as_revised(facts: Facts, revision: PlanRevised, plan: Plan) -> Facts:

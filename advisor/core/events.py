@@ -64,6 +64,8 @@ class PlanRevised(_Event):
     """What is different, one line a field."""
     measured: tuple[dict[str, Any], ...] = ()
     """The measured facts."""
+    about: Literal["measurements", "resources"] = "measurements"
+    """``resources``: memory has lowered a batch, and the rules were not asked again."""
 
 
 class StageStarted(_Event):
@@ -410,6 +412,11 @@ class StudyState:
     events: int = 0
     at: float = 0.0
     """Wall-clock time of the last event, so that a screen can tell how long ago that was."""
+
+    @property
+    def is_measured(self) -> bool:
+        """True once what the pilot measured was put before the rules."""
+        return any(r.about == "measurements" for r in self.revisions)
 
     @property
     def direction(self) -> str:

@@ -7,7 +7,7 @@ normalised, moved and mirrored as one tensor: no image is ever handled alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from advisor.core.errors import InputError, nearest
+from advisor.objectives.batch_size import Precision, precision_for
 from advisor.objectives.images import Images, Pixels, images_of
-from advisor.objectives.network import EpochNetwork, EpochTraining, Numbers, ResidualPerceptron
+from advisor.objectives.network import EpochNetwork, EpochTraining, Numbers, ResidualPerceptron, moved
 
 AUGMENTATIONS = ("none", "crop", "flip_crop")
 """What is done to training images: nothing; moved by up to an eighth of the side; moved, and mirrored left to right half the time."""
@@ -100,20 +101,24 @@ class ImageTraining(EpochTraining):
             )
         mean, spread = channel_statistics(X)
         self.mean, self.spread = torch.as_tensor(mean, device=self.device), torch.as_tensor(spread, device=self.device)
-        self.is_half = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         self.format = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
         self.store, self.rows = self.hold(X)
         height, width, channels = X.shape[1:]
         with self._seeded(-1):
             network = kind.body(settings, (height, width, channels), classes or 1)
-        self._begin(network.to(self.device).to(memory_format=self.format))  # type: ignore[call-overload]
+        network = moved(network, self.device)
+        self._begin(network.to(memory_format=self.format) if self.format is torch.channels_last else network)  # type: ignore[call-overload]
 
     def learned(self) -> ImageTraining:
         """What is left of a training in a file: it predicts on the CPU, and has neither rows nor optimiser."""
         kept = super().learned()
-        kept.mean, kept.spread, kept.is_half, kept.format = self.mean.cpu(), self.spread.cpu(), False, torch.contiguous_format
+        kept.mean, kept.spread, kept.precision, kept.format = self.mean.cpu(), self.spread.cpu(), "fp32", torch.contiguous_format
         kept.network = kept.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return kept
+
+    def _precision(self) -> Precision:
+        """What the network computes in, by what the device can."""
+        return precision_for(self.device.type, torch.cuda.get_device_capability(self.device) if self.device.type == "cuda" else None)
 
     def hold(self, X: Any) -> Held:
         """The images on the device where they fit, else where they are; and the numbers of those meant."""
@@ -133,11 +138,12 @@ class ImageTraining(EpochTraining):
 
     def _gathered(self, store: Tensor, rows: Tensor) -> Tensor:
         """Normalised images ``(rows, channels, height, width)`` on the device."""
-        picked = store[rows].to(self.device, non_blocking=True)
+        picked = store.index_select(0, rows).to(self.device, non_blocking=True)
         return ((picked.float() - self.mean) / self.spread).permute(0, 3, 1, 2).contiguous(memory_format=self.format)
 
     def _forward(self, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half):
+        kind = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        with torch.autocast(self.device.type, kind, enabled=self.precision != "fp32"):
             out: Tensor = self.network(images)
         return out.float()
 
@@ -223,6 +229,7 @@ class ConvolutionalNetwork(ImageNetwork):
         batch_size: int | None = None,
         epochs: int = 30,
         stop_epoch: int | None = None,
+        course: Sequence[tuple[int, Mapping[str, Any]]] | None = None,
         schedule: Literal["cosine", "one_cycle", "constant"] = "one_cycle",
         device: str = "cpu",
         threads: int | None = None,
@@ -239,6 +246,7 @@ class ConvolutionalNetwork(ImageNetwork):
         self.batch_size = batch_size
         self.epochs = epochs
         self.stop_epoch = stop_epoch
+        self.course = course
         self.schedule = schedule
         self.device = device
         self.threads = threads
@@ -269,6 +277,7 @@ class FlatNetwork(ImageNetwork):
         batch_size: int | None = None,
         epochs: int = 50,
         stop_epoch: int | None = None,
+        course: Sequence[tuple[int, Mapping[str, Any]]] | None = None,
         schedule: Literal["cosine", "one_cycle", "constant"] = "cosine",
         device: str = "cpu",
         threads: int | None = None,
@@ -285,6 +294,7 @@ class FlatNetwork(ImageNetwork):
         self.batch_size = batch_size
         self.epochs = epochs
         self.stop_epoch = stop_epoch
+        self.course = course
         self.schedule = schedule
         self.device = device
         self.threads = threads

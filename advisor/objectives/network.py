@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -21,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from advisor.core.errors import CannotRunError, InputError, nearest
+from advisor.objectives.batch_size import Precision
 from advisor.objectives.scoring import DivergedError
 
 Numbers = npt.NDArray[np.float64]
@@ -42,6 +45,8 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 _NORMALISATIONS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
 _PREDICTED_AT_ONCE = 65_536
+_APART = 1_000_000
+"""Number of the first epoch that no training reaches: its random numbers are for what is measured ahead."""
 
 
 def batch_size_for(rows: int) -> int:
@@ -105,7 +110,7 @@ class EpochTraining(ABC):
     each makes its network, hands it to `_begin` and says in `_output` what it gives for some rows.
     """
 
-    HELD: tuple[str, ...] = ("target", "weight", "optimiser")
+    HELD: tuple[str, ...] = ("target", "weight", "optimiser", "scaler")
     """What a file of the model leaves out, besides the rows themselves."""
 
     def __init__(self, settings: Mapping[str, Any], y: npt.NDArray[Any], weight: npt.NDArray[Any] | None, *, classes: int) -> None:
@@ -118,8 +123,14 @@ class EpochTraining(ABC):
         self.seed = int(settings["random_state"] or 0)
         self.centre = 0.0 if classes else float(np.average(y, weights=weight))
         self.scale = 1.0 if classes else float(np.sqrt(np.average((y - self.centre) ** 2, weights=weight))) or 1.0
+        self.precision = self._precision()
+        self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
         self.target = self.target_of(y)
         self.weight = None if weight is None else torch.as_tensor(np.asarray(weight), dtype=torch.float32).to(self.device)
+
+    def _precision(self) -> Precision:
+        """What the network computes in: a small one on a table is bound by launches, and gains nothing from less than float32."""
+        return "fp32"
 
     def _begin(self, network: nn.Module) -> None:
         """Takes the network over, and makes its optimiser; norms and biases are not decayed."""
@@ -160,23 +171,48 @@ class EpochTraining(ABC):
 
         Raises: DivergedError when the loss is not finite.
         """
+        for after, changed in self.settings.get("course") or ():
+            if after <= self.epoch:
+                self.settings.update(changed)
         self.network.train()
         _set_dropout(self.network, float(self.settings["dropout"]))
         total = torch.zeros((), device=self.device)
-        with self._seeded(self.epoch):
+        with self._seeded(self.epoch), memory_errors():
             order = torch.randperm(len(self.target)).to(self.device)
             for i, rows in enumerate(order.tensor_split(self.batches)):
-                rate = self._learning_rate(self.epoch * self.batches + i)
-                for group, decay in zip(self.optimiser.param_groups, (float(self.settings["weight_decay"]), 0.0), strict=True):
-                    group["lr"], group["weight_decay"] = rate, decay
-                self.optimiser.zero_grad(set_to_none=True)
-                loss = self._loss(self._output(rows), rows)
-                loss.backward()  # type: ignore[no-untyped-call]
-                self.optimiser.step()
-                total += loss.detach()
+                total += self.step(rows, self._learning_rate(self.epoch * self.batches + i))
         self.epoch += 1
         if not bool(torch.isfinite(total)):
             raise DivergedError(f"diverged: the loss is not finite in epoch {self.epoch}", cure="Lower the learning rate.")
+
+    def batches_of(self, steps: int) -> Iterator[Tensor]:
+        """Row numbers of `steps` batches in training mode, through the shuffled rows again and again; epochs of their own, never run."""
+        self.network.train()
+        _set_dropout(self.network, float(self.settings["dropout"]))
+        given = 0
+        for turn in count():
+            with self._seeded(_APART + turn):
+                order = torch.randperm(len(self.target)).to(self.device)
+                for rows in order.tensor_split(self.batches):
+                    if given == steps:
+                        return
+                    given += 1
+                    yield rows
+
+    def step(self, rows: Tensor, rate: float) -> Tensor:
+        """The loss of these training rows, as a scalar on the device, before the gradient step that is taken on it at this rate."""
+        for group, decay in zip(self.optimiser.param_groups, (float(self.settings["weight_decay"]), 0.0), strict=True):
+            group["lr"], group["weight_decay"] = rate, decay
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(self._output(rows), rows)
+        if self.scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
+        else:
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
+        return loss.detach()
 
     def state(self) -> dict[str, Any]:
         """Everything a later `restore` needs, on the CPU and independent of this training."""
@@ -184,6 +220,7 @@ class EpochTraining(ABC):
             "epoch": self.epoch,
             "network": _copied(self.network.state_dict()),
             "optimiser": _copied(self.optimiser.state_dict()),
+            **({} if self.scaler is None else {"scaler": self.scaler.state_dict()}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -194,6 +231,8 @@ class EpochTraining(ABC):
         try:
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(_copied(state["optimiser"]))
+            if self.scaler is not None and "scaler" in state:
+                self.scaler.load_state_dict(state["scaler"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise InputError("the checkpoint belongs to another network", where="checkpoint", cure="Go on with the same layers.") from error
         self.epoch = int(state["epoch"])
@@ -270,8 +309,8 @@ class Training(EpochTraining):
                 dropout=float(settings["dropout"]),
                 normalisation=str(settings["normalisation"]),
                 activation=str(settings["activation"]),
-            ).to(self.device)
-        self._begin(network)
+            )
+        self._begin(moved(network, self.device))
         self.depth, self.sizes = int(settings["layers"]), network.sizes
         self.strengths = self._strengths(settings.get("penalties") or {})
 
@@ -355,6 +394,22 @@ def _forward(network: nn.Module, numbers: Tensor, codes: Tensor) -> Tensor:
         return torch.cat([network(n, c) for n, c in parts])
 
 
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Has a processor's lack of memory raised as MemoryError, which PyTorch says by a RuntimeError of many kinds."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(str(error).partition("DefaultCPUAllocator: ")[2] or "PyTorch") from error
+
+
+def moved(network: nn.Module, device: torch.device) -> nn.Module:
+    """`network` on `device`. One that is on the processor is left alone, since what a trace of memory makes cannot be moved."""
+    return network if device.type == "cpu" else network.to(device)
+
+
 def _copied(value: Any) -> Any:
     """`value` with every tensor cloned onto the CPU."""
     if isinstance(value, Tensor):
@@ -402,7 +457,8 @@ class EpochNetwork(BaseEstimator):  # type: ignore[misc]
         if self.task != "regression":
             self.classes_, target = np.unique(target, return_inverse=True)
             classes = len(self.classes_)
-        return self._training(X, target, sample_weight, classes=classes)
+        with memory_errors():
+            return self._training(X, target, sample_weight, classes=classes)
 
     def adopt(self, training: EpochTraining) -> Self:
         """This estimator, fitted with what `training` has learned so far."""
@@ -471,6 +527,7 @@ class TabularNetwork(EpochNetwork):
         batch_size: int | None = None,
         epochs: int = 50,
         stop_epoch: int | None = None,
+        course: Sequence[tuple[int, Mapping[str, Any]]] | None = None,
         schedule: Literal["cosine", "one_cycle", "constant"] = "cosine",
         normalisation: Literal["batch", "layer", "none"] = "batch",
         activation: str = "relu",
@@ -481,7 +538,9 @@ class TabularNetwork(EpochNetwork):
         threads: int | None = None,
         random_state: int | None = 0,
     ) -> None:
-        """`penalties`: part of the network (`Training.penalised`) to the L2 strength that is added to the loss for its weights."""
+        """`penalties`: part of the network (`Training.penalised`) to the L2 strength that is added to the loss for its weights.
+        `course`: from after each epoch on, the learning rate, decay and dropout beside it, as a population learns them.
+        """
         self.task = task
         self.layers = layers
         self.width = width
@@ -492,6 +551,7 @@ class TabularNetwork(EpochNetwork):
         self.batch_size = batch_size
         self.epochs = epochs
         self.stop_epoch = stop_epoch
+        self.course = course
         self.schedule = schedule
         self.normalisation = normalisation
         self.activation = activation

@@ -18,7 +18,7 @@ from advisor.objectives.scoring import DivergedError, expand, score
 from advisor.objectives.tables import TableObjective, read_prepared
 
 if TYPE_CHECKING:
-    from advisor.objectives.network import EpochTraining
+    from advisor.objectives.network import EpochNetwork, EpochTraining
 
 
 class _Test(NamedTuple):
@@ -28,6 +28,15 @@ class _Test(NamedTuple):
     y: npt.NDArray[Any]
     weight: npt.NDArray[np.float64] | None
     seen: npt.NDArray[Any] | None
+
+
+class FirstRows(NamedTuple):
+    """What a training of the first split is made of."""
+
+    estimator: EpochNetwork
+    X: Any
+    y: npt.NDArray[Any]
+    weight: npt.NDArray[np.float64] | None
 
 
 class NetworkObjective(TableObjective):
@@ -78,6 +87,21 @@ class NetworkObjective(TableObjective):
                 value=fmean(scores),
                 checkpoint=lambda: {"folds": [t.state() for t in trainings]},
             )
+
+    def first_rows(self, config: Config) -> FirstRows:
+        """The unfitted network of `config` and the preprocessed training rows of the first split, for what is measured ahead of trials."""
+        data, (train, test) = read_prepared(self.table), self.pairs()[0]
+        pipeline = self.pipeline(config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fold = self._preprocessed(pipeline, config, data, train, test, 1)
+        weight = None if data.weight is None or not self.family.supports_weights else data.weight[train]
+        return FirstRows(pipeline.steps[-1][1], fold.train, data.y[train], weight)
+
+    def first_training(self, config: Config) -> EpochTraining:
+        """The training of `config` on the first split, before its first epoch."""
+        estimator, X, y, weight = self.first_rows(config)
+        return estimator.begin(X, y, weight)
 
     def _score(self, training: EpochTraining, part: _Test) -> float:
         predicted = training.predict_tensors(part.held)

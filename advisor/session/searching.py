@@ -14,6 +14,7 @@ from advisor.core.ports import Engine, Result
 from advisor.core.space import Config, SearchSpace
 from advisor.core.value import round_significant
 from advisor.engines.portfolio import PortfolioEngine
+from advisor.session.piloting import prepare, with_rates
 from advisor.session.planning import changes, recommend
 from advisor.session.proposing import base_config, engine_for, loop_for, plan_space
 from advisor.session.race import race
@@ -34,9 +35,10 @@ def pilot(walk: Walk) -> None:
     if walk.traces:
         _pilot_of_traces(walk)
         return
-    plan, state = walk.plan, walk.recorder.state
-    is_over = bool(state.revisions) or any(s.stage != "pilot" for s in state.stages)
-    first = walk.first
+    state = walk.recorder.state
+    is_over = state.is_measured or any(s.stage != "pilot" for s in state.stages)
+    prepare(walk)
+    first, plan = walk.first, walk.plan
     engine, most = race(walk)
     soft_end = walk.recorder.elapsed() + plan.budget.pilot_seconds
     goes_on = walk.drive(
@@ -95,6 +97,7 @@ def _revise(walk: Walk, winner: str, reason: str) -> None:
     revised = _replanned(walk, winner, measured)
     if revised is None:
         return
+    revised = with_rates(walk, revised)
     times = ", ".join(f"{m.family} {m.fit_seconds:g} s" for m in measured)
     walk.recorder.emit(
         PlanRevised(
@@ -130,7 +133,7 @@ def _replanned(walk: Walk, family: str, measured: tuple[Measured, ...], *, secon
             update={"workers": plan.envelope.workers, "threads_per_worker": plan.envelope.threads_per_worker}
         ),
     }
-    return revised.model_copy(update=kept)
+    return walk.with_batches(revised.model_copy(update=kept))
 
 
 def _measured(walk: Walk) -> tuple[Measured, ...]:

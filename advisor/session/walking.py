@@ -72,6 +72,8 @@ class Walk:
     """The user's own objective, where it is one."""
     registered: set[str] = field(default_factory=set)
     """Objectives on fewer rows that the workers know."""
+    batches: dict[str, int] = field(default_factory=dict)
+    """Family to its rows a gradient step, where memory allows fewer than the rules have set."""
     histories: dict[str, list[tuple[Config, Result]]] = field(default_factory=dict)
     """What the pilot evaluated, by family."""
     ranking: list[str] = field(default_factory=list)
@@ -115,7 +117,25 @@ class Walk:
             return own_family(self.facts.objective, self.plan.space)
         fixed = next((c.fixed for c in (*self.first.shortlist, *self.plan.shortlist) if c.family == name), None)
         family = rulebook().families[name]
+        if name in self.batches:
+            fixed = {**(family.fixed if fixed is None else fixed), "batch_size": self.batches[name]}
         return family if fixed is None else family.model_copy(update={"fixed": fixed})
+
+    def batch(self, family: str) -> int | None:
+        """Rows a gradient step of `family`; None for what has no batches, and for an objective of the user's own."""
+        batch = None if self.is_own else self.family(family).fixed.get("batch_size")
+        return batch if isinstance(batch, int) and rulebook().families[family].trains_in_steps else None
+
+    def with_batches(self, plan: Plan) -> Plan:
+        """`plan` with the batches that memory allows, where they are smaller than those of the rules."""
+        if not self.batches:
+            return plan
+        shortlist = tuple(
+            c.model_copy(update={"fixed": {**c.fixed, "batch_size": self.batches[c.family]}}) if c.family in self.batches else c
+            for c in plan.shortlist
+        )
+        batch = self.batches.get(plan.family, plan.envelope.batch_size)
+        return plan.model_copy(update={"shortlist": shortlist, "envelope": plan.envelope.model_copy(update={"batch_size": batch})})
 
     def register(self, family: str) -> None:
         """Makes the objectives of `family` known to the workers: the splits of the search, and the fresh ones."""

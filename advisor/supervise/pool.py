@@ -161,6 +161,7 @@ class WorkerPool:
         self._token = secrets.token_hex(8)
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
         self._objectives: dict[str, tuple[Path, str]] = {}
+        self._files: list[Path] = []
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
         self._numbers = count()
@@ -182,7 +183,8 @@ class WorkerPool:
                 f"the objective {name!r} cannot be sent to a worker: {type(error).__name__}: {error}",
                 cure='Keep open files, locks and connections out of it, or use isolation="inline".',
             ) from error
-        path = self._folder / f".objective-{self._token}-{len(self._objectives)}.pkl"
+        path = self._folder / f".objective-{self._token}-{len(self._files)}.pkl"  # a name may be given anew while the old one is read
+        self._files.append(path)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(body)
@@ -283,7 +285,7 @@ class WorkerPool:
         self._sentinel.stdin.close()
         self._sentinel.wait()
         self._selector.close()
-        for path, _ in self._objectives.values():
+        for path in self._files:
             path.unlink(missing_ok=True)
 
     def __enter__(self) -> WorkerPool:

@@ -1,4 +1,4 @@
-"""What is measured of a network ahead of its trials, in the worker that will train it: memory, speed, learning rates.
+"""Memory and speed of a network's gradient steps, measured ahead of its trials in the worker that will train it.
 
 Memory is traced without running a step (fake tensors on the processor), then measured by a few real steps; `batch_size` draws
 the conclusions. An accelerator's memory is what is free on it, a processor's what a worker may use.
@@ -6,9 +6,10 @@ the conclusions. An accelerator's memory is what is free on it, a processor's wh
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,11 @@ import torch
 from torch import Tensor
 
 from advisor.core.errors import CannotRunError
-from advisor.core.ports import Measurement
 from advisor.core.space import Config
 from advisor.objectives.batch_size import LargestBatch, OutOfMemory, Precision, grows, largest_batch, precision_for, throughput_knee
 from advisor.objectives.image_network import DEVICE_SHARE, ImageTraining
 from advisor.objectives.network import EpochTraining
 from advisor.objectives.network_objective import NetworkObjective
-from advisor.objectives.range_test import range_test
 
 HEADROOM = 0.10
 """Share of the free memory that is left alone. Source: knowledge E.2."""
@@ -35,29 +34,6 @@ COPIES = 4
 """What a fold holds besides its rows: weights, their gradients, and the two moments of AdamW. Source: knowledge E.1."""
 _SHOWN = 64
 """Images that a traced training is made of; its steps name as many as they like, since what is fake is not looked up."""
-
-
-class NetworkResources:
-    """Measures ahead of trials: an objective for a worker whose answer is in `last_suggested`.
-
-    ``{"what": "batch", …}`` with the arguments of `measure_batch` asks for the largest batch; ``{"what": "range", "config": …}``
-    for a learning-rate range test, answered by ``suggestion``, ``diverged_at`` and ``steps``.
-    """
-
-    def __init__(self, objective: NetworkObjective) -> None:
-        self.objective = objective
-        self.last_suggested: dict[str, Any] = {}
-
-    def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:  # noqa: ARG002
-        """One measurement: the batch (0: none fits), or the learning rate (0: none is suggested)."""
-        asked = dict(config)
-        if asked.pop("what") == "range":
-            found = range_test(self.objective.first_training(asked["config"]))
-            self.last_suggested = {"suggestion": found.suggestion, "diverged_at": found.diverged_at, "steps": len(found.losses)}
-            yield Measurement(step=1, value=found.suggestion or 0.0)
-        else:
-            self.last_suggested = measure_batch(self.objective, **asked)
-            yield Measurement(step=1, value=float(self.last_suggested["fits"]))
 
 
 def measure_batch(
@@ -74,17 +50,18 @@ def measure_batch(
     """
     bench = _Bench(objective, config, seconds)
     free = bench.free_bytes(memory_bytes, sharing)
+    trace = bench.trace()
     try:
         believed = 0.0 if bench.is_cuda else BELIEVED
         # norms over a batch need two rows
-        found = largest_batch(bench.probe, bench.trace(), memory_bytes=free, most=most, least=2, believed_ratio=believed)
+        found = largest_batch(bench.probe, trace, memory_bytes=free, most=most, least=2, believed_ratio=believed)
+    except _LateError:
+        found = _so_far(bench.seen, trace, free, most)
+    with contextlib.suppress(_LateError):
         batch = min(planned, found.batch)
         while batch and batch <= found.batch and grows(bench.rates):
             bench.probe(batch)
             batch *= 2
-    except _LateError:
-        fitting = [(b, t) for b, t in bench.seen if t is not None and t <= free]
-        found = LargestBatch(*max(fitting, default=(0, 0)), tuple(bench.seen))
     return {
         "fits": found.batch,
         "peak_bytes": found.peak_bytes,
@@ -93,6 +70,15 @@ def measure_batch(
         "knee": throughput_knee(bench.rates) if not grows(bench.rates) else None,
         "precision": bench.precision,
     }
+
+
+def _so_far(seen: Sequence[tuple[int, int | None]], trace: Callable[[int], int], free: int, most: int) -> LargestBatch:
+    """What is known where there was no time for more probes: what was seen to fit, and the trace where nothing contradicts it."""
+    best, taken = max(((b, t) for b, t in seen if t is not None and t <= free), default=(0, 0))
+    if len(seen) == sum(t is not None and t <= free for _, t in seen):
+        careful = largest_batch(trace, trace, memory_bytes=int((1 - HEADROOM) * free), most=most, least=2)
+        best, taken = max((best, taken), (careful.batch, careful.peak_bytes))
+    return LargestBatch(best, taken, tuple(seen))
 
 
 class _LateError(Exception):
@@ -212,7 +198,8 @@ def traced_bytes(training: EpochTraining, batch: int) -> int:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
-    mode = next(training.network.parameters()).fake_mode
+    weight = next(training.network.parameters())
+    mode = getattr(weight, "fake_mode", None)
     assert isinstance(mode, FakeTensorMode)
     tracker = MemTracker()
     with mode:
