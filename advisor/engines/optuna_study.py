@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from advisor.core.earning import SENTINELS, Curve, Judgement, forecast, is_hopeless, judge, rungs
 from advisor.core.errors import CannotRunError, InputError, nearest
@@ -36,6 +36,7 @@ from advisor.core.ports import Proposal, Result
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.core.value import encode
 from advisor.engines.levels import levels
+from advisor.engines.warping import warp
 
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
 StrategyName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid", "asha", "hyperband"]
@@ -100,7 +101,7 @@ class OptunaEngine:
     and starts are never pruned, nor is any trial on epochs before `FULL_LENGTH_FIRST` have run in full, but all are entered
     at every rung. The pruner ``earned`` is ours: it needs `steps`, the first and the last of a full trial, and what it
     concludes goes to `notes` and to `note`. A Gaussian process is told a guess for what was stopped, and the worst score for
-    what failed: it learns from scores alone.
+    what failed: it learns from scores alone; with `warps` it sees them as `advisor.engines.warping` leaves them.
 
     The strategies ``hyperband`` (TPE) and ``asha`` (random draws, successive halving) bring their pruner along, whose settings
     may stand in either place. `settings` and ``pruner.settings`` override the tables above by name. With several workers
@@ -124,6 +125,7 @@ class OptunaEngine:
         starts: Sequence[Config] = (),
         steps: tuple[int, int] | None = None,
         note: Callable[[str], None] | None = None,
+        warps: bool = False,
     ) -> None:
         sampler, settings, pruner = _with_own_pruner(strategy, settings or {}, pruner)
         _check_space(space, sampler)
@@ -136,6 +138,7 @@ class OptunaEngine:
         self._sign = 1 if direction == "minimize" else -1
         self._earning = _Earning(*(steps or (1, 1)), seed=seed, first=self._full_length_wanted(pruner)) if pruner.name == "earned" else None
         self._note = note
+        self._warps = warps and sampler == "gp"
         self._settings = _settings(sampler, settings, space=space, constant_liar=constant_liar, pruner=pruner)
         self._grid = _finite_grid(space, self._settings["levels"], n_trials) if sampler == "grid" else {}
         self._full_length_first = self._full_length_wanted(pruner)
@@ -239,6 +242,8 @@ class OptunaEngine:
         raise AssertionError("the last attempt is always accepted")
 
     def _suggest(self, sampler: optuna.samplers.BaseSampler) -> Trial:
+        if self._warps and isinstance(sampler, optuna.samplers.GPSampler):
+            return self._enter(self._suggest_warped(sampler))
         self._study.sampler = sampler
         trial = self._study.ask()
         config: Config = {}
@@ -246,6 +251,19 @@ class OptunaEngine:
             if parameter.is_active(config):
                 config[name] = _from_optuna(parameter, _draw(trial, name, parameter))
         return trial
+
+    def _suggest_warped(self, sampler: optuna.samplers.BaseSampler) -> Config:
+        """What the sampler proposes in a study of its own, whose scores are warped: what is good is told anew at every trial."""
+        sign = -float(self._sign)
+        ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for t, score in zip(ended, warp([sign * (t.value or 0.0) for t in ended]), strict=True):
+            study.add_trial(create_trial(params=t.params, distributions=t.distributions, value=score))
+        for t in running:
+            study.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
+        trial = study.ask()
+        return {name: _from_optuna(p, _draw(trial, name, p)) for name, p in self._space.items()}
 
     def _discard(self, trial: Trial) -> None:
         self._study.sampler = _bystander()

@@ -130,6 +130,7 @@ def _make_optuna(walk: Walk, strategy: Strategy) -> Make:
             starts=_starts_left(walk, space),
             steps=steps_of(walk) if plan.pruner.name == "earned" else None,
             note=lambda text: walk.recorder.emit(Noted(text=text)),
+            warps=walk.is_own,
         )
 
     return make
@@ -169,21 +170,47 @@ def _revising(walk: Walk, space: SearchSpace, make: Make, common: dict[str, Any]
 
 def _halving(walk: Walk, stage: Stage, space: SearchSpace, common: dict[str, Any]) -> Engine:
     """Successive halving on rows: the grid where all of it can be afforded, else as many draws as can."""
-    from advisor.engines.rungs import affordable_candidates, fewest_rows
     from advisor.engines.sklearn_search import HalvingGridEngine, HalvingRandomEngine
 
     plan, prepared = walk.plan, walk.prepared
     rows, classes, splits = prepared.development_rows, len(prepared.classes), plan.validation.splits
-    power = walk.family(plan.family).cost.rows_power
-    afforded = affordable_candidates(
-        HALVING_SHARE * stage.trials, most=rows, least=fewest_rows(classes=classes, splits=splits), power=power
+    candidates, is_grid = halving_candidates(
+        space,
+        trials=stage.trials,
+        rows=rows,
+        classes=classes,
+        splits=splits,
+        power=walk.family(plan.family).cost.rows_power,
+        is_capped=walk.facts.answers.trials is not None,
     )
     given: dict[str, Any] = {"splits": splits, "rows": rows, "classes": classes, **common}
-    is_small = all(isinstance(p, Choice) for n, p in space.items() if n in space.free)
-    candidates = math.prod(len(p.choices) for _, p in space.items() if isinstance(p, Choice))
-    if is_small and candidates <= afforded:
+    if is_grid:
         return HalvingGridEngine(space, trials=candidates, **given)
-    return HalvingRandomEngine(space, n_candidates=max(2, afforded), **given)
+    return HalvingRandomEngine(space, n_candidates=candidates, **given)
+
+
+def halving_candidates(
+    space: SearchSpace, *, trials: int, rows: int, classes: int, splits: int, power: float, is_capped: bool
+) -> tuple[int, bool]:
+    """How many candidates a ladder begins with that costs no more than its share of `trials` full ones, and True where they are a grid.
+
+    `classes` is 0 for a number to predict; `power` says how a fit's cost grows with `rows`. `is_capped`: every trial counts,
+    on however few rows, and a ladder of more than `trials` would have none on all rows.
+    """
+    from advisor.engines.rungs import FINALISTS, affordable_candidates, fewest_rows, ladder
+
+    least = fewest_rows(classes=classes, splits=splits)
+    afforded = affordable_candidates(HALVING_SHARE * trials, most=rows, least=least, power=power)
+    while is_capped and afforded > 2:
+        rungs = ladder(afforded, most=rows, least=least)
+        if sum(rung.candidates for rung in rungs) + min(FINALISTS, rungs[-1].candidates) <= trials:
+            break
+        afforded -= 1
+    is_small = all(isinstance(p, Choice) for n, p in space.items() if n in space.free)
+    combinations = math.prod(len(p.choices) for _, p in space.items() if isinstance(p, Choice))
+    if is_small and combinations <= afforded:
+        return combinations, True
+    return max(2, afforded), False
 
 
 def loop_for(walk: Walk, stage: Stage) -> LibraryLoop | None:
