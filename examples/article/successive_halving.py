@@ -61,12 +61,11 @@ def edited(plan: advisor.Plan) -> advisor.Plan:
     forest = plan.candidate.model_copy(
         update={"space": advisor.SearchSpace(parameters=SPACE), "starts": (DEFAULT,), "fixed": {"n_estimators": 50}}
     )
-    stages = tuple(
-        stage.model_copy(update={"space": tuple(SPACE), "trials": 12} if stage.name == "search" else {"trials": min(stage.trials, 3)})
-        for stage in plan.stages
-    )
+    halving = {"space": tuple(SPACE), "trials": 12, "engine": "sklearn.model_selection.HalvingGridSearchCV"}
+    stages = tuple(s.model_copy(update=halving if s.name == "search" else {"trials": min(s.trials, 3)}) for s in plan.stages)
+    forecast = plan.forecast.model_copy(update={"trials": 22})
     validation = plan.validation.model_copy(update={"scheme": "holdout", "folds": 1, "holdout_ratio": 0.2})
-    return plan.model_copy(update={"shortlist": (forest,), "stages": stages, "validation": validation})
+    return plan.model_copy(update={"shortlist": (forest,), "stages": stages, "validation": validation, "forecast": forecast})
 
 
 def on_rows(seconds: float, run_dir: str | None) -> Any:

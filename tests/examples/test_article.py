@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -77,9 +80,10 @@ def test_halving_on_rows_gives_the_better_third_three_times_the_rows(example: Ex
 
 
 def test_successive_halving_on_epochs_stops_trials_and_scores_the_test_rows_once(
-    example: Example, capsys: pytest.CaptureFixture[str]
+    example: Example, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     epochs = example("article/epochs.py")
+    monkeypatch.setattr(epochs, "EPOCHS", 9)
     outcome = epochs.main(["--seconds", "120", "--trials", "14"])
     assert outcome.plan.strategy == "asha"
     assert any(trial.status == "pruned" for trial in outcome.trials)
@@ -107,10 +111,53 @@ def test_a_schedule_of_one_line_is_a_plain_training(example: Example, monkeypatc
     assert population.follow([(0, config), (2, config | {"lr": 0.005})])[0] != last.value
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_population_learns_a_schedule_that_replays_and_that_its_last_line_does_not_replace(tmp_path: Path) -> None:
+    script = FOLDER / "article" / "population.py"
+    command = [sys.executable, str(script), "--seconds", "120", "--run-dir", str(tmp_path / "run")]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    learned = float(re.search(r"validation loss of ([\d.]+)", text)[1])  # type: ignore[index]
+    replayed = float(re.search(r"replayed: validation loss ([\d.]+)", text)[1])  # type: ignore[index]
+    assert text.count("from epoch") > 1
+    assert replayed == pytest.approx(learned, abs=1e-4)
+
+
+def test_strengths_by_column_can_do_what_one_for_all_cannot(example: Example) -> None:
+    module = example("article/hypergradients.py")
+    training, space = module.build()
+    assert len(space) >= 50
+    assert training.test_loss is not None
+    columns = len(space)
+    for_all = dict.fromkeys(space, 0.03)
+    by_kind = {name: 0.01 if i < columns - 64 else 10.0 for i, name in enumerate(space)}  # the last 64 columns are noise
+    assert module.test_loss(training, by_kind) < module.test_loss(training, for_all)
+
+
+@pytest.mark.slow
+def test_hypergradients_find_strengths_that_beat_the_default_on_the_test_rows(example: Example) -> None:
+    module = example("article/hypergradients.py")
+    outcome = module.main(["--seconds", "60"])
+    training, space = module.build()
+    assert outcome.best_value < outcome.trials[0].value
+    assert module.test_loss(training, outcome.best_config) < module.test_loss(training, dict.fromkeys(space, 1e-2))
+
+
+def test_a_function_of_ones_own_is_tuned_and_the_reason_is_told(example: Example, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = example("own_function.py").main(["--seconds", "60", "--trials", "12"])
+    assert len(outcome.trials) == 12
+    assert outcome.best_value <= outcome.trials[0].value
+    assert f"trials by {outcome.plan.strategy}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_three_lines_ship_a_model(example: Example, capsys: pytest.CaptureFixture[str]) -> None:
+    example("three_lines.py").main()
+    assert "held-out" in capsys.readouterr().out
+
+
 def _first(iterator: Any, count: int) -> list[Any]:
     """The first measurements; their checkpoints are copied, since a training goes on with the very objects."""
-    import copy
-
     out = []
     for _ in range(count):
         measurement = next(iterator)
