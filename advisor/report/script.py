@@ -32,9 +32,9 @@ def script_text(brief: Brief) -> str:
         ),
         *([brief.pieces.text] if brief.pieces.definitions else []),
         *(_table(brief.subject) if isinstance(brief.subject, TableCode) else _own(brief.subject)),
-        (_LOG.replace(_TRIAL, _HELD_TRIAL) if _held(brief) else _LOG).replace("{pull}", _PULL_OPTUNA if _is_optuna(brief) else _PULL),
+        _log(brief),
         *search.blocks,
-        *(_end(brief.subject) if isinstance(brief.subject, TableCode) else [_OWN_END]),
+        *(_end(brief) if isinstance(brief.subject, TableCode) else [_OWN_END]),
         _main(search.calls),
     ]
     return _named_plainly("\n\n\n".join(block.strip("\n") for block in blocks) + "\n", brief.pieces.definitions)
@@ -465,8 +465,34 @@ def best(family: str | None = None, stages: tuple[str, ...] = ()) -> dict[str, A
     return max(full, key=lambda t: (SIGN * t["value"], -t["number"]))'''
 
 
-def _end(table: TableCode) -> list[str]:
-    return [_CONFIRM, _SHIP.format(target=literal(table.target))]
+def _log(brief: Brief) -> str:
+    text = _LOG.replace("{pull}", _PULL_OPTUNA if _is_optuna(brief) else _PULL)
+    return _for_parts(brief, text.replace(_TRIAL, _HELD_TRIAL) if _held(brief) else text)
+
+
+def _for_parts(brief: Brief, text: str) -> str:
+    """`text` where some trials have a part of the rows only: these are never the best."""
+    if all(s.ladder is None for s in brief.stages):
+        return text
+    for whole, part in _PARTS.items():
+        text = text.replace(whole, part)
+    return text
+
+
+_PARTS = {
+    't["status"] == "completed"': 't["status"] == "completed" and t["rows"] is None',
+    "config: dict[str, Any], observe: Any = None) -> dict[str, Any]:": "config: dict[str, Any], observe: Any = None, "
+    "rows: int | None = None, pairs: Any = None) -> dict[str, Any]:",
+    "True to stop it early.": "True to stop it early.\n\n    `rows` and `pairs`: a part of the rows, and the splits of it.\n    ",
+    "steps=[])": "steps=[], rows=rows)",
+    "in measure(family, config):": "in measure(family, config, pairs):",
+    "{family} {config} {trial.get(": "{family} {config} {rows or 'all'} rows {trial.get(",
+}
+
+
+def _end(brief: Brief) -> list[str]:
+    assert isinstance(brief.subject, TableCode)
+    return [_for_parts(brief, _CONFIRM), _SHIP.format(target=literal(brief.subject.target))]
 
 
 _CONFIRM = '''def confirm() -> dict[str, Any]:

@@ -106,6 +106,22 @@ class SpaceCode:
 
 
 @dataclass(frozen=True, slots=True)
+class LadderCode:
+    """How successive halving begins."""
+
+    candidates: int
+    """On its first rung."""
+    is_grid: bool
+    """True when they are all combinations of a grid, False for draws."""
+    least_rows: int
+    """Rows of the first rung at least."""
+    factor: int
+    """One of so many climbs to the next rung, which has so many times the rows."""
+    finalists: int
+    """Candidates of the last rung that are evaluated on all rows."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageCode:
     """One stage of the search."""
 
@@ -129,6 +145,10 @@ class StageCode:
     """Arguments of the library's pruner."""
     full_length_first: int = 0
     """Trials that run in full before any is pruned."""
+    moves: tuple[str, ...] = ()
+    """What moves in it where that is not all that is free; the rest stays at the best of the stages before."""
+    ladder: LadderCode | None = None
+    """Successive halving on rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from advisor.report.script_brief import Brief, SpaceCode, StageCode, literal
 
 OPTUNA = frozenset({Strategy.TPE, Strategy.GP, Strategy.CMAES, Strategy.QMC, Strategy.ASHA, Strategy.HYPERBAND})
 SCIKIT = frozenset({Strategy.RANDOM, Strategy.PORTFOLIO, Strategy.GRID})
-EXPORTED = OPTUNA | SCIKIT | {Strategy.DEFAULT}
+EXPORTED = OPTUNA | SCIKIT | {Strategy.DEFAULT, Strategy.HALVING}
 """Strategies of which a script can be written."""
 
 
@@ -35,10 +35,13 @@ def searches(brief: Brief) -> Search:
     strategies = {s.strategy for s in brief.stages}
     if strategies & OPTUNA:
         _optuna(brief, out)
-    if strategies & {Strategy.RANDOM, Strategy.PORTFOLIO}:
+    ladders = [s.ladder for s in brief.stages if s.ladder is not None]
+    if strategies & {Strategy.RANDOM, Strategy.PORTFOLIO} or any(not ladder.is_grid for ladder in ladders):
         _random(brief, out)
-    if Strategy.GRID in strategies:
+    if Strategy.GRID in strategies or any(ladder.is_grid for ladder in ladders):
         _grid(brief, out)
+    if ladders:
+        _halving(brief, out)
     for stage in brief.stages:
         family = literal(stage.family) if stage.family else 'best(stages=("pilot",))["family"]'
         out.calls.append(_call(stage, family))
@@ -54,6 +57,8 @@ def _call(stage: StageCode, family: str) -> str:
             return f"search_grid({literal(stage.name)}, {family}{most})"
         case Strategy.RANDOM | Strategy.PORTFOLIO:
             return f"search_random({literal(stage.name)}, {family}{most})"
+        case Strategy.HALVING:
+            return f"search_halving({literal(stage.name)}, {family})"
         case _:
             return f"search_with_optuna({literal(stage.name)}, {family}{most})"
 
@@ -104,8 +109,9 @@ def _random(brief: Brief, out: Search) -> None:
             for branch in code.branches
         ]
         rows.append(f"    {literal(code.family)}: {parts[0] if len(parts) == 1 else '[' + ', '.join(parts) + ']'},\n")
-    n_iter = next(s.n_iter for s in brief.stages if s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO))
-    out.blocks.append(f"DISTRIBUTIONS = {{\n{''.join(rows)}}}\nMOST_DRAWS = {n_iter}\n\n\n{_RANDOM}")
+    n_iter = next((s.n_iter for s in brief.stages if s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO)), None)
+    plainly = "" if n_iter is None else f"MOST_DRAWS = {n_iter}\n\n\n{_RANDOM}"
+    out.blocks.append(f"DISTRIBUTIONS = {{\n{''.join(rows)}}}\n{plainly}")
 
 
 def _distribution(parameter: Float | Int | Choice, values: Any, out: Search) -> str:
@@ -131,9 +137,61 @@ def _distribution(parameter: Float | Int | Choice, values: Any, out: Search) -> 
             return f"randint({parameter.low}, {parameter.high + 1})"
 
 
-_PLAIN = '''def plain(config: Any) -> dict[str, Any]:
-    """The configuration with Python's own numbers."""
-    return {name: value.item() if hasattr(value, "item") else value for name, value in config.items()}'''
+def _halving(brief: Brief, out: Search) -> None:
+    ladder = next(s.ladder for s in brief.stages if s.ladder is not None)
+    out.imports |= {"import math", "from sklearn.utils import resample"}
+    candidates = "list(ParameterGrid(GRIDS[family]))" if ladder.is_grid else _DRAWN
+    settings = (
+        f"CANDIDATES = {ladder.candidates}  # on the first rung: as many as the time affords\n"
+        f"FEWEST_ROWS = {ladder.least_rows}  # of the first rung: fewer rank by noise\n"
+        f"FACTOR = {ladder.factor}  # one of so many climbs to the next rung, which has so many times the rows\n"
+        f"FINALISTS = {ladder.finalists}  # candidates of the last rung that are evaluated on all rows"
+    )
+    name = "HalvingGridSearchCV" if ladder.is_grid else "HalvingRandomSearchCV"
+    out.blocks.append(f"{settings}\n\n\n{_HALVING.format(candidates=candidates, name=name)}")
+
+
+_DRAWN = (
+    "[\n"
+    '        {n: v.item() if hasattr(v, "item") else v for n, v in drawn.items()}\n'
+    "        for drawn in ParameterSampler(DISTRIBUTIONS[family], CANDIDATES, random_state=SEED)\n"
+    "    ]"
+)
+_HALVING = '''def parts_of(rows: int) -> list[tuple[Any, Any]]:
+    """The splits, both parts of each cut to their share of `rows`. What is few lies within what is more."""
+    out = []
+    for pair in FOLDS:
+        share = rows / (len(pair[0]) + len(pair[1]))
+        train, test = (resample(part, replace=False, random_state=SEED, n_samples=int(share * len(part))) for part in pair)
+        out.append((train, test))
+    return out
+
+
+def search_halving(stage: str, family: str) -> None:
+    """{name}: all candidates on few rows, the best third on thrice as many, and so on; then the finalists on all rows."""
+    candidates = {candidates}
+    whole, powers = len(DEVELOPMENT), math.floor(math.log(len(candidates), FACTOR))
+    rows = max(FEWEST_ROWS, whole // FACTOR**powers)
+    rungs = 1 + min(math.floor(math.log(whole // rows, FACTOR)), powers)
+    for rung in range(rungs):
+        given = min(rows * FACTOR**rung, whole)
+        pairs, scores = parts_of(given), []
+        for config in candidates:
+            if is_over():
+                return
+            trial = run_trial(stage, family, config, rows=given, pairs=pairs)
+            scores.append(trial["scores"] if trial["status"] == "completed" else [math.nan] * len(FOLDS))
+        means = np.average(SIGN * np.array(scores), axis=1)
+        failed = int(np.isnan(means).sum())
+        order = np.roll(np.argsort(means), failed)  # the worst first; argsort puts what failed last
+        if rung == rungs - 1:
+            best_first = sorted(range(len(means)), key=lambda i: (-means[i], i) if means[i] == means[i] else (math.inf, i))
+            finalists = [candidates[i] for i in best_first[: min(FINALISTS, len(means) - failed)]]
+        candidates = [candidates[i] for i in order[-math.ceil(len(candidates) / FACTOR) :]]
+    for config in finalists:
+        if is_over():
+            return
+        run_trial(stage, family, config)'''
 _RANDOM = '''def search_random(stage: str, family: str, trials: int | None = None) -> None:
     """The candidates of RandomizedSearchCV, which draws them with ParameterSampler."""
     draws = ParameterSampler(DISTRIBUTIONS[family], MOST_DRAWS, random_state=SEED)
@@ -146,7 +204,9 @@ _RANDOM = '''def search_random(stage: str, family: str, trials: int | None = Non
 def _grid(brief: Brief, out: Search) -> None:
     out.imports |= {"from sklearn.model_selection import ParameterGrid"}
     rows = "".join(f"    {literal(c.family)}: {literal([dict(g) for g in c.grid])},\n" for c in brief.spaces)
-    block = f"GRIDS = {{\n{rows}}}\n\n\n{_GRID}"
+    block = f"GRIDS = {{\n{rows}}}"
+    if any(s.strategy is Strategy.GRID for s in brief.stages):
+        block += f"\n\n\n{_GRID}"
     if any(s.strategy is Strategy.GRID and s.name == "fine" for s in brief.stages):
         levels = "".join(f"    {literal(c.family)}: {literal(dict(c.levels))},\n" for c in brief.spaces)
         spaces = "".join(f"    {literal(c.family)}: {_space(c.space)},\n" for c in brief.spaces)

@@ -25,7 +25,7 @@ from advisor.core.plan import Candidate, Plan, Stage, Strategy
 from advisor.core.space import Choice, Config, SearchSpace
 from advisor.report.excerpts import Excerpt, excerpt
 from advisor.report.script import script_text
-from advisor.report.script_brief import Brief, ModelCode, OwnCode, SpaceCode, StageCode, TableCode, literal
+from advisor.report.script_brief import Brief, LadderCode, ModelCode, OwnCode, SpaceCode, StageCode, TableCode, literal
 from advisor.report.script_search import EXPORTED, OPTUNA, SPACE_STAND_INS
 from advisor.session.folder import RunFolder, write_atomically
 from advisor.session.planning import load_plan, rulebook
@@ -133,7 +133,18 @@ def script_of_run(folder: RunFolder, state: StudyState) -> str:
         stages=tuple(stages),
         race=race,
         folder=request.working_folder,
+        rows=_development_rows(folder),
     )
+
+
+def _development_rows(folder: RunFolder) -> int | None:
+    """The rows that the splits of a run divide; None where it has no table, or has not prepared it yet."""
+    from advisor.objectives.prepared import read_prepared_value
+
+    try:
+        return read_prepared_value(folder.work).development_rows
+    except InputError:
+        return None
 
 
 def _begun_with(trial: TrialState) -> Config:
@@ -152,16 +163,19 @@ def _script(
     stages: Sequence[tuple[Stage, str | None, SearchSpace | None]],
     race: tuple[tuple[str, Config], ...],
     folder: str = "",
+    rows: int | None = None,
 ) -> str:
+    """`rows` are those that the splits divide, where a run has counted them."""
     refused = [s.strategy.value for s, _, _ in stages if s.strategy not in EXPORTED]
     if refused:
         raise CannotRunError(f"no script can be written for {refused[0]}", where=name, cure="Export a plan with another strategy.")
     stages = [entry for entry in stages if entry[0].strategy is not Strategy.DEFAULT]
     candidates = _candidates(plan, first, race)
+    ladders = {s.name: _ladder(plan, facts, s, rows) for s, _, _ in stages if s.strategy is Strategy.HALVING}
     roots: list[tuple[str, str]] = []
     subject: TableCode | OwnCode
     subject = _table(plan, facts, candidates, data, roots) if facts.objective is None else _own(facts, facts.objective, name, folder)
-    if any(s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO) for s, _, _ in stages) and any(
+    if any(_is_random(s, ladders) for s, _, _ in stages) and any(
         type(p).__name__ == "Int" and getattr(p, "log", False) for c in candidates for _, p in c.space.items()
     ):
         roots.append(("advisor.engines.sklearn_search", "IntLogUniform"))
@@ -181,8 +195,8 @@ def _script(
         made_by=f"Written by tuning-advisor {__version__}, plan {plan.hash[:12]}.",
         direction=plan.direction,
         subject=subject,
-        spaces=tuple(_space_code(c, stages) for c in candidates),
-        stages=tuple(_stage_code(plan, facts, s, family, space, stages) for s, family, space in stages),
+        spaces=tuple(_space_code(c, stages, ladders) for c in candidates),
+        stages=tuple(_stage_code(plan, facts, s, family, space, stages, ladders.get(s.name)) for s, family, space in stages),
         race=race,
         seed=plan.seed,
         threads=plan.envelope.threads_per_worker,
@@ -223,16 +237,47 @@ def _candidates(plan: Plan, first: Plan, race: Sequence[tuple[str, Config]]) -> 
 # stages ---------------------------------------------------------------------------------------------------------------
 
 
-def _space_code(candidate: Candidate, stages: Sequence[tuple[Stage, str | None, SearchSpace | None]]) -> SpaceCode:
+def _ladder(plan: Plan, facts: Facts, stage: Stage, rows: int | None) -> LadderCode:
+    """How successive halving begins, as `session.proposing` has it; from a plan, with the rows that it is going to leave to the splits."""
+    from advisor.engines.rungs import FACTOR, FINALISTS, fewest_rows
+    from advisor.session.proposing import halving_candidates
+
+    task = plan.table_task
+    whole = facts.data.rows - round(facts.data.rows * plan.validation.heldout_ratio) if rows is None else rows
+    classes, splits = facts.data.classes if task.is_classification else 0, plan.validation.splits
+    space = plan.space.restrict(plan.space.free)
+    power = rulebook().families[plan.family].cost.rows_power
+    candidates, is_grid = halving_candidates(
+        space,
+        trials=stage.trials,
+        rows=whole,
+        classes=classes,
+        splits=splits,
+        power=power,
+        is_capped=facts.answers.trials is not None,
+    )
+    return LadderCode(candidates, is_grid, fewest_rows(classes=classes, splits=splits), FACTOR, FINALISTS)
+
+
+def _is_random(stage: Stage, ladders: Mapping[str, LadderCode]) -> bool:
+    """True when the stage's candidates are drawn by `ParameterSampler`."""
+    ladder = ladders.get(stage.name)
+    return stage.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO) or (ladder is not None and not ladder.is_grid)
+
+
+def _space_code(
+    candidate: Candidate, stages: Sequence[tuple[Stage, str | None, SearchSpace | None]], ladders: Mapping[str, LadderCode]
+) -> SpaceCode:
     """The space of a family, with its coarse grid where one is searched."""
     from advisor.engines.levels import branches, levels
 
     whole = candidate.space
     space = whole.restrict(whole.free) if whole.free else whole
     grid = next((s for s, family, _ in stages if s.strategy is Strategy.GRID and family in (None, candidate.family)), None)
-    chosen = levels(space, grid.trials) if grid is not None else {}
+    ladder = next((x for x in ladders.values() if x.is_grid), None)
+    chosen = levels(space, grid.trials) if grid is not None else levels(space, ladder.candidates) if ladder is not None else {}
     marked = {n: list(p.choices) if isinstance(p, Choice) else None for n, p in space.items()}
-    has_random = any(s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO) for s, _, _ in stages)
+    has_random = any(_is_random(s, ladders) for s, _, _ in stages)
     return SpaceCode(
         family=candidate.family,
         space=space,
@@ -262,8 +307,9 @@ def _stage_code(
     family: str | None,
     space: SearchSpace | None,
     stages: Sequence[tuple[Stage, str | None, SearchSpace | None]],
+    ladder: LadderCode | None,
 ) -> StageCode:
-    wanted: dict[str, Any] = {}
+    wanted: dict[str, Any] = {"ladder": ladder}
     if stage.strategy in OPTUNA:
         from advisor.engines.optuna_study import explicit_settings
 
@@ -274,11 +320,11 @@ def _stage_code(
             space=space or plan.space,
             constant_liar=plan.envelope.workers > 1,
         )
-        wanted = {"sampler": sampler, "pruner": pruner, "pruner_settings": given, "full_length_first": full}
+        wanted |= {"sampler": sampler, "pruner": pruner, "pruner_settings": given, "full_length_first": full}
     from advisor.session.proposing import ENDLESS_TRIALS
 
     n_iter = plan.budget.trials_cap or ENDLESS_TRIALS
-    trials = stage.trials if stage.name == "fine" or (len(stages) > 1 and stage.strategy not in (Strategy.GRID,)) else None
+    trials = stage.trials if stage.name == "fine" or (len(stages) > 1 and stage.strategy not in (Strategy.GRID, Strategy.HALVING)) else None
     return StageCode(name=stage.name, strategy=stage.strategy, family=family, space=space, trials=trials, n_iter=n_iter, **wanted)
 
 

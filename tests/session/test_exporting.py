@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 import advisor
@@ -184,6 +186,26 @@ def test_a_table_is_read_split_fitted_and_scored_as_the_run_did(
     run_dir, _ = run_of(table, tmp_path, target="outcome", model=model, strategy=strategy, trials=trials)
     state = session.follow(run_dir).poll()
     assert_same(carried_out(export(run_dir), tmp_path, len(of_search(state))), of_search(state))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("model", "is_grid"), [("logistic_regression", False), ("knn", True)])
+def test_halving_cuts_the_rows_and_climbs_as_the_run_did(model: str, is_grid: bool, tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    x = source.normal(size=(2600, 3))
+    table = {**{f"f{i}": x[:, i] for i in range(3)}, "outcome": np.where(x[:, 0] + source.normal(size=2600) > 0, "yes", "no")}
+    pl.DataFrame(table).write_csv(tmp_path / "table.csv")
+    answers = {"freeze": {"n_neighbors": 20, "p": 2.0}} if is_grid else {}
+    run_dir, _ = run_of(tmp_path / "table.csv", tmp_path, target="outcome", model=model, strategy="halving", trials=20, **answers)
+    state = session.follow(run_dir).poll()
+    searched = [t for t in of_search(state) if t.stage == "search"]
+    assert {t.rows for t in searched} > {None}, "no finalist ran on all rows"
+    script = export(run_dir)
+    assert ("ParameterGrid(" in script) is is_grid
+    theirs = carried_out(script, tmp_path, len(of_search(state)))
+    assert_same(theirs, of_search(state))
+    assert [t["rows"] for t in theirs] == [t.rows for t in of_search(state)]
 
 
 @pytest.mark.slow
