@@ -55,7 +55,10 @@ class Run:
 
     def drive(self, engine: Any, pool: Any, name: str = "square", *, seconds: float = 60.0, **rest: Any) -> DriveEnd:
         limits = Limits(
-            deadline=self.clock() + seconds, trial_seconds=rest.pop("trial_seconds", 30.0), max_trials=rest.pop("max_trials", None)
+            deadline=self.clock() + seconds,
+            trial_seconds=rest.pop("trial_seconds", 30.0),
+            max_trials=rest.pop("max_trials", None),
+            last_step=rest.pop("last_step", None),
         )
         return drive(
             engine,
@@ -180,6 +183,47 @@ def test_a_trial_that_would_not_end_in_time_is_not_started() -> None:
     end = run.drive(ListEngine([{"seconds": 30.0}] * 9), inline(run.clock, slow=slow), "slow", seconds=100.0)
     assert end == DriveEnd("deadline", 3)
     assert now[0] == 90.0
+
+
+class Simulated:
+    """A clock that an objective moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def train(self, config: dict[str, Any]) -> Iterator[Measurement]:
+        """Twenty steps of `x` seconds each; the first takes ten more (it loads and compiles)."""
+        self.now += 10
+        for step in range(1, 21):
+            self.now += config["x"]
+            yield Measurement(step, float(config["x"]))
+
+
+def test_a_trial_that_its_steps_show_to_be_too_slow_is_given_up_after_a_few_and_a_quicker_one_still_ends() -> None:
+    run, clock = Run(), Simulated()
+    run.clock = clock
+    engine = ListEngine([{"x": 1}, {"x": 5}, {"x": 1}])
+    run.drive(engine, inline(clock, train=clock.train), "train", seconds=90.0, trial_seconds=1000.0, last_step=20)
+    # The first takes 30 s; the second would take 110 of the 60 s left, which two steps after its first show; the third 30 of the 35.
+    assert [run.state.trials[i].status for i in range(3)] == ["completed", "pruned", "completed"]
+    (given_up,) = run.of(TrialPruned)
+    assert given_up.step == 3
+    assert "would not have ended in time: 17 steps to go, about 85 s" in given_up.reason
+
+
+def test_a_trial_whose_steps_outlast_its_own_limit_is_given_up_too_but_never_the_first_of_all() -> None:
+    run, clock = Run(), Simulated()
+    run.clock = clock
+    engine = ListEngine([{"x": 1}, {"x": 9}])
+    run.drive(engine, inline(clock, train=clock.train), "train", seconds=900.0, trial_seconds=60.0, last_step=20)
+    assert [run.state.trials[i].status for i in range(2)] == ["completed", "pruned"]
+    slow, clock = Run(), Simulated()
+    slow.clock = clock
+    slow.drive(ListEngine([{"x": 9}]), inline(clock, train=clock.train), "train", seconds=100.0, trial_seconds=1000.0, last_step=20)
+    assert slow.state.trials[0].status == "failed"  # nothing had finished: it was given all the time there was
 
 
 def test_a_quick_family_still_runs_when_a_slow_one_no_longer_fits() -> None:
