@@ -50,3 +50,19 @@ class _Open:
 
     def __exit__(self, *_exception: object) -> None:
         return None
+
+
+class Completed:
+    """`function`, whose configurations are completed by `base`: what a library moves is a part of the space. Picklable when `function` is."""
+
+    def __init__(self, function: Callable[..., Any], base: Config) -> None:
+        self.function, self.base = function, dict(base)
+
+    def __call__(self, config: Config, checkpoint: Any = None) -> Any:
+        """What `function` gives for the whole configuration."""
+        return call(self.function, {**self.base, **config}, checkpoint)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "function":
+            raise AttributeError(name)
+        return getattr(self.function, name)

@@ -221,11 +221,11 @@ def loop_for(walk: Walk, stage: Stage) -> LibraryLoop | None:
             from advisor.engines.ray_tune import PopulationLoop
 
             mutable = walk.family(walk.plan.family).mutable or None
-            return PopulationLoop(walk.objective(), plan_space(walk, stage), mutable=mutable, **_distributed(walk))
+            return PopulationLoop(mutable=mutable, **_distributed(walk, stage))
         case Strategy.ASHA if cluster is not None:
             from advisor.engines.ray_tune import AshaLoop
 
-            return AshaLoop(walk.objective(), plan_space(walk, stage), trials=walk.trials_left(), **_distributed(walk))
+            return AshaLoop(trials=walk.trials_left(), **_distributed(walk, stage))
         case Strategy.HYPERGRADIENT:
             from advisor.session.differentiating import HypergradientStage
 
@@ -234,18 +234,23 @@ def loop_for(walk: Walk, stage: Stage) -> LibraryLoop | None:
             return None
 
 
-def _distributed(walk: Walk) -> dict[str, Any]:
-    """What both of Ray's loops are given."""
+def _distributed(walk: Walk, stage: Stage) -> dict[str, Any]:
+    """What both of Ray's loops are given: the part of the space that moves, and an objective that knows the rest."""
     from advisor.engines.ray_tune import Cluster
+    from advisor.objectives.own import Completed
 
-    plan = walk.plan
+    plan, space = walk.plan, plan_space(walk, stage)
+    base = {n: v for n, v in base_config(walk, stage).items() if n not in space.parameters}
+    starts = [s for start in plan.starts if not space.faults(s := space.active(start))]
     where = Cluster(address=walk.facts.answers.cluster, slots=plan.envelope.workers, cpus=plan.envelope.threads_per_worker)
     return {
+        "objective": Completed(walk.objective(), base) if base else walk.objective(),
+        "space": space,
         "direction": plan.direction,
         "steps": steps_of(walk)[1],
         "folder": walk.folder.work / "ray",
         "seed": plan.seed,
-        "starts": plan.starts,
+        "starts": [s for number, s in enumerate(starts) if s not in starts[:number]],
         "cluster": where,
     }
 
