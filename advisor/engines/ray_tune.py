@@ -877,7 +877,8 @@ class _RayLoop:
 
     def _best(self, run: _Run) -> Trained | None:
         sign = 1 if self.direction == "minimize" else -1
-        measured = [t for t in run.trials if t.last_result and t.last_result.get("is_finite") and not t.last_result.get("cause")]
+        # Not `last_result`: of a trial that has not reported it asks Ray, which has ended by now.
+        measured = [t for t in run.trials if (told := t.run_metadata.last_result).get("is_finite") and not told.get("cause")]
         if not measured:
             return None
         furthest = max(int(t.last_result[_ITERATION]) for t in measured)
