@@ -19,7 +19,16 @@ from torch import Tensor
 
 from advisor.core.errors import CannotRunError
 from advisor.core.space import Config
-from advisor.objectives.batch_size import LargestBatch, OutOfMemory, Precision, grows, largest_batch, precision_for, throughput_knee
+from advisor.objectives.batch_size import (
+    LargestBatch,
+    OutOfMemory,
+    Precision,
+    batch_at_most,
+    grows,
+    largest_batch,
+    precision_for,
+    throughput_knee,
+)
 from advisor.objectives.image_network import DEVICE_SHARE, ImageTraining
 from advisor.objectives.network import EpochTraining
 from advisor.objectives.network_objective import NetworkObjective
@@ -32,6 +41,8 @@ WARM_UP, TIMED = 2, 3
 """Steps of a probe: the optimiser's state appears at the first one. Source: knowledge E.2."""
 COPIES = 4
 """What a fold holds besides its rows: weights, their gradients, and the two moments of AdamW. Source: knowledge E.1."""
+PREDICTED = 1024
+"""Images that are predicted at once."""
 _SHOWN = 64
 """Images that a traced training is made of; its steps name as many as they like, since what is fake is not looked up."""
 
@@ -44,7 +55,7 @@ def measure_batch(
     `memory_bytes` is what a worker may use of a processor's memory; an accelerator is asked itself, and `sharing` workers share it.
     After `seconds` what was found so far is given. Keys: ``fits`` (rows a step; 0: none was seen to fit), ``peak_bytes``,
     ``memory_bytes``, ``probes`` (pairs of a batch and its bytes, None: out of memory), ``knee`` (rows a step from which more are
-    no faster; None: not measured), ``precision``.
+    no faster; None: not measured), ``at_most`` (what memory, speed and steps an epoch allow together), ``precision``.
 
     Raises: CannotRunError when it is not known how much memory there is.
     """
@@ -57,17 +68,20 @@ def measure_batch(
         found = largest_batch(bench.probe, trace, memory_bytes=free, most=most, least=2, believed_ratio=believed)
     except _LateError:
         found = _so_far(bench.seen, trace, free, most)
+    bench.rates.clear()  # those of the finder are no doublings of one another
     with contextlib.suppress(_LateError):
         batch = min(planned, found.batch)
         while batch and batch <= found.batch and grows(bench.rates):
             bench.probe(batch)
             batch *= 2
+    knee = throughput_knee(bench.rates) if not grows(bench.rates) else None
     return {
         "fits": found.batch,
         "peak_bytes": found.peak_bytes,
         "memory_bytes": free,
         "probes": [list(p) for p in found.probes],
-        "knee": throughput_knee(bench.rates) if not grows(bench.rates) else None,
+        "knee": knee,
+        "at_most": batch_at_most(fits=found.batch, rows=bench.rows, knee=knee),
         "precision": bench.precision,
     }
 
@@ -95,9 +109,11 @@ class _Bench:
         self.rates: dict[int, float] = {}
         self.seen: list[tuple[int, int | None]] = []
         self.precision: Precision = "fp32"
+        self.rows = 0
         self._late_at = time.monotonic() + seconds
         self._folds = len(objective.pairs())
         self._training: EpochTraining | None = None
+        self._predicting = self._waiting_bytes = 0
 
     def free_bytes(self, memory_bytes: int | None, sharing: int) -> int:
         """What the trial may take: a share of what is free on the accelerator, or of what the worker may use and does not yet."""
@@ -118,7 +134,7 @@ class _Bench:
             shown = whole.estimator.set_params(device="cpu").begin(X, whole.y, None)
             if isinstance(shown, ImageTraining) and self.is_cuda:
                 shown.precision = precision_for("cuda", torch.cuda.get_device_capability(self.device))
-        self.precision = shown.precision
+        self.precision, self.rows = shown.precision, len(whole.y)
         waiting = (self._folds - 1) * COPIES * sum(p.numel() * p.element_size() for p in shown.network.parameters())
         waiting += self._rows_bytes(whole.X)
         return lambda batch: traced_bytes(shown, batch) + waiting
@@ -153,9 +169,7 @@ class _Bench:
 
     def _steps(self, batch: int) -> int:
         before = self._reset()
-        if self._training is None:
-            self._training = self.objective.first_training(self.config)
-        training = self._training
+        training = self._begun()
         training.network.train()
         rows = torch.arange(batch, device=self.device) % len(training.target)
         began = 0.0
@@ -166,12 +180,23 @@ class _Bench:
             training.step(rows, float(training.settings["lr"]))
         self._wait()
         self.rates[batch] = TIMED * batch / max(time.perf_counter() - began, 1e-9)
-        whole = self.objective.first_rows(self.config)
-        training.predict(whole.X[: min(batch, len(whole.y))])
-        peak = torch.cuda.max_memory_reserved(self.device) if self.is_cuda else _status_bytes("VmHWM") - before
-        weights = COPIES * sum(p.numel() * p.element_size() for p in training.network.parameters())
-        rows_bytes = 0 if isinstance(training, ImageTraining) else whole.X.size * 4
-        return max(peak, 0) + (self._folds - 1) * (weights + rows_bytes)
+        return max(self._peak(before), self._predicting) + self._waiting_bytes
+
+    def _begun(self) -> EpochTraining:
+        """The training, made at the first call. What predicting takes is measured then: it does not hang on the batch."""
+        if self._training is None:
+            before = self._reset()
+            training = self.objective.first_training(self.config)
+            X = self.objective.first_rows(self.config).X
+            training.predict(X if isinstance(X, np.ndarray) else X[:PREDICTED])
+            self._predicting = self._peak(before)
+            weights = COPIES * sum(p.numel() * p.element_size() for p in training.network.parameters())
+            self._waiting_bytes = (self._folds - 1) * (weights + (X.size * 4 if isinstance(X, np.ndarray) else 0))
+            self._training = training
+        return self._training
+
+    def _peak(self, before: int) -> int:
+        return max(torch.cuda.max_memory_reserved(self.device) if self.is_cuda else _status_bytes("VmHWM") - before, 0)
 
     def _reset(self) -> int:
         """Sets the peak back; what was held before that is not the network's."""

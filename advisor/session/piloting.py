@@ -70,7 +70,7 @@ def _measure_batch(walk: Walk, family: str) -> None:
     if isinstance(answer, str):
         walk.recorder.emit(Noted(text=f"The largest batch of the {_title(family)} was not measured: {answer}."))
         return
-    from advisor.objectives.batch_size import lowered
+    from advisor.objectives.batch_size import STEPS_AN_EPOCH, lowered
 
     batch = max(lowered(planned, fits=answer["fits"]), min(planned, SMALLEST))
     free = f"{answer['memory_bytes'] / 2**30:.1f} GiB"
@@ -80,6 +80,7 @@ def _measure_batch(walk: Walk, family: str) -> None:
         else (f"No batch of the largest {_title(family)} of the space was seen to fit into {free}")
     )
     knee = f", and batches above {answer['knee']:,} are no faster" if answer["knee"] is not None else ""
+    knee += f" (with {STEPS_AN_EPOCH} steps an epoch besides, up to {answer['at_most']:,})"
     said = f"{found}{knee}; {batch:,} are used, in {answer['precision']}."
     walk.recorder.emit(Noted(level="info" if batch == planned else "warning", text=said))
     if batch < planned:

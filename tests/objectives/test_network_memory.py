@@ -11,9 +11,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from advisor.core.facts import Task
-from advisor.objectives.image_network import ConvolutionalNetwork
+from advisor.objectives.image_network import ConvolutionalNetwork, ImageTraining
 from advisor.objectives.network import EpochTraining, TabularNetwork
-from advisor.objectives.network_memory import measure_batch, traced_bytes
+from advisor.objectives.network_memory import _status_bytes, measure_batch, traced_bytes
 from advisor.objectives.network_objective import NetworkObjective
 from advisor.objectives.resources import NetworkResources
 from tests.objectives.tables_of_tests import NETWORK, prepared
@@ -29,7 +29,7 @@ def _allocated(training: EpochTraining, batch: int) -> int:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         for _ in range(2):
             training.step(rows, 1e-3)
-    changes = [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
+    changes = [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
     assert changes
     return held + int(max(np.cumsum(changes)))
 
@@ -86,6 +86,37 @@ def test_a_worker_answers_both_questions(objective: NetworkObjective) -> None:
     (told,) = resources({"what": "range", "config": CONFIG})
     assert told.value == resources.last_suggested["suggestion"]
     assert 1e-5 < told.value < 1
+
+
+def test_where_memory_is_short_what_is_given_was_probed_and_fits(objective: NetworkObjective) -> None:
+    """The memory is set so that the trace of the most takes three quarters of it: too much to be believed."""
+    resident = _status_bytes("VmRSS")
+    wanted = _measured(objective, seconds=-1.0, most=8192)["peak_bytes"] / 0.75
+    found = _measured(objective, most=8192, memory_bytes=int(resident + wanted / 0.9))
+    assert found["probes"]
+    assert all(taken is None or taken <= found["memory_bytes"] for _, taken in found["probes"])
+    assert found["fits"] == max((batch for batch, taken in found["probes"] if taken is not None), default=0)
+
+
+def test_half_precision_with_a_scaler_trains_and_goes_on_from_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a device of compute capability 7.x is given, on the processor, which knows float16 and the scaler too."""
+    monkeypatch.setattr(ImageTraining, "_precision", lambda _self: "fp16")
+    estimator, X, y = _convolutional()
+    estimator.set_params(epochs=3, batch_size=32)
+    whole, first = estimator.begin(X, y), estimator.begin(X, y)
+    first.run_epoch()
+    state = first.state()
+    assert state["scaler"]["scale"] > 1
+    again = estimator.begin(X, y)
+    again.restore(state)
+    while not whole.is_done:
+        whole.run_epoch()
+    while not again.is_done:
+        again.run_epoch()
+    assert np.array_equal(whole.predict(X), again.predict(X))
+    learned = again.learned()
+    assert learned.precision == "fp32"
+    assert not hasattr(learned, "scaler")
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ import pytest
 import advisor
 from advisor.core.events import Event, RunStarted, TrialFailed, TrialFinished, TrialStarted, fold_all
 from advisor.core.space import Float
+from advisor.objectives.network_objective import NetworkObjective
 from advisor.session.folder import Request, RunFolder
 from advisor.session.piloting import prepare, with_rates
 from advisor.session.recording import MemoryJournal, Recorder
@@ -69,7 +70,9 @@ def _used(walk: Walk) -> object:
     """The batch of the objective that the next trial is given."""
     pool = walk.pool
     assert isinstance(pool, InlinePool)
-    return pool._objectives[f"search/{NETWORK}"].family.fixed["batch_size"]
+    objective = pool._objectives[f"search/{NETWORK}"]
+    assert isinstance(objective, NetworkObjective)
+    return objective.family.fixed["batch_size"]
 
 
 def test_a_trial_that_dies_of_memory_halves_the_batch_once_for_all_that_ran_beside_it(table: Path, tmp_path: Path) -> None:
@@ -122,9 +125,10 @@ def test_a_resumed_run_has_the_lowered_batch(table: Path, tmp_path: Path) -> Non
 
 
 def test_a_network_that_cannot_be_allocated_dies_of_memory(table: Path, tmp_path: Path) -> None:
+    """Eight million squared weights are more than any address space holds, however memory is overcommitted."""
     walk = _walk(table, tmp_path)
     pool = walk.pool
-    pool.start(0, f"search/{NETWORK}", {"lr": 1e-3, "width": 50_000_000, "layers": 1}, limit_seconds=60)
+    pool.start(0, f"search/{NETWORK}", {"lr": 1e-3, "width": 8_000_000, "layers": 1}, limit_seconds=60)
     (report,) = pool.poll(1.0)
     assert isinstance(report, Died)
     assert report.category == "memory"
