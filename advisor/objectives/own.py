@@ -53,7 +53,7 @@ class _Open:
 
 
 class Completed:
-    """`function`, whose configurations are completed by `base`: what a library moves is a part of the space. Picklable when `function` is."""
+    """`function`, its configurations completed by `base`: what a library moves is a part of the space. Picklable when `function` is."""
 
     def __init__(self, function: Callable[..., Any], base: Config) -> None:
         self.function, self.base = function, dict(base)
