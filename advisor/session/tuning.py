@@ -287,6 +287,8 @@ def describe(
     if space is None and own_space is None:
         return _optuna(objective, direction, fidelity, starts)
     found = _space(own_space if own_space is not None else space)
+    if kind == "differentiable":
+        found = _regularisers(found, objective.pair.learning_rate)  # type: ignore[attr-defined]
     brought = objective
     if fidelity is not None and kind != "command":  # a command is told where to end, and has things to do after its last step
         from advisor.objectives.own import Bounded
@@ -352,6 +354,16 @@ def _mappings(starts: Iterable[Any]) -> list[Mapping[str, Any]]:
         if not isinstance(start, Mapping):
             raise InputError(f"start {number} is a {type(start).__name__}", where="starts", cure="Give configurations: name to value.")
     return found
+
+
+def _regularisers(space: SearchSpace, learning_rate: Any) -> SearchSpace:
+    """`space`, whose numbers are regularisers where the user has not said otherwise: what a training loss contains, the rate apart."""
+    said = {
+        name: parameter.model_copy(update={"group": Group.REGULARISATION})
+        for name, parameter in space.items()
+        if isinstance(parameter, Float) and parameter.group is None and name != learning_rate
+    }
+    return space.replace(**said)
 
 
 def _takes_steps(objective: Callable[..., Any]) -> bool:

@@ -215,3 +215,31 @@ def test_a_wrong_argument_is_refused_with_its_place(wrong: dict[str, Any], words
     with pytest.raises(InputError, match=words) as caught:
         advisor.tune(**arguments)
     assert caught.value.where and caught.value.cure
+
+
+def test_research_on_many_differentiable_regularisers_follows_the_gradient() -> None:
+    import torch
+
+    width, generator = 24, torch.Generator().manual_seed(0)
+    truth = torch.zeros(width)
+    truth[:3] = 2.0
+
+    def rows(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        X = torch.randn(count, width, generator=generator)
+        return X, X @ truth + torch.randn(count, generator=generator)
+
+    (X, y), (Xa, ya), (Xb, yb) = rows(40), rows(80), rows(80)
+    pair = advisor.Differentiable(
+        start={"w": torch.zeros(width)},
+        train_loss=lambda p, h: ((X @ p["w"] - y) ** 2).mean() + sum(h[f"l{i}"] * p["w"][i] ** 2 for i in range(width)),
+        validation_loss=lambda p: ((Xa @ p["w"] - ya) ** 2).mean(),
+        second_validation_loss=lambda p: ((Xb @ p["w"] - yb) ** 2).mean(),
+        steps=40,
+        learning_rate=0.1,
+    )
+    space = {f"l{i}": advisor.Float(1e-4, 10.0, log=True, default=0.01) for i in range(width)}
+    found = advisor.tune(pair, space, goal="research", budget_seconds=60, isolation="inline")
+    assert found.plan.strategy == "hypergradient"
+    default = next(t.value for t in found.trials if t.origin == "default")
+    assert found.best_value < default
+    assert len(found.best_config) == width
