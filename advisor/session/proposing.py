@@ -138,12 +138,13 @@ def _make_optuna(walk: Walk, strategy: Strategy) -> Make:
 
 def _make_random(walk: Walk) -> Make:
     from advisor.engines.sklearn_search import RandomEngine
+    from advisor.engines.starting import StartingEngine
 
     plan = walk.plan
     wanted = plan.budget.trials_cap or ENDLESS_TRIALS
 
     def make(space: SearchSpace, history: History, revision: int) -> Engine:
-        return RandomEngine(
+        engine = RandomEngine(
             space,
             n_iter=wanted,
             splits=plan.validation.splits,
@@ -151,6 +152,9 @@ def _make_random(walk: Walk) -> Make:
             seed=_seed_of(plan.seed, revision),
             history=list(history),
         )
+        known = [space.active(config) for config, _ in history]
+        starts = [s for s in _starts_left(walk, space) if s not in known]
+        return StartingEngine(engine, starts, seed=plan.seed) if starts else engine
 
     return make
 
