@@ -52,7 +52,7 @@ def _measure_batch(walk: Walk, family: str) -> None:
     allowed = SHARE * walk.plan.budget.seconds
     if planned is None or (envelope.device == "cpu" and (allowed < TRACE_SECONDS or isinstance(envelope.memory_per_worker_bytes, Unknown))):
         return
-    rows = walk.prepared.development_rows
+    most = max(planned, min(walk.prepared.development_rows, LARGEST))
     answer = _ask(
         walk,
         family,
@@ -60,7 +60,7 @@ def _measure_batch(walk: Walk, family: str) -> None:
             "what": "batch",
             "config": _largest_network(walk, family),
             "planned": planned,
-            "most": max(planned, min(rows, LARGEST)),
+            "most": most,
             "memory_bytes": None if envelope.device != "cpu" else envelope.memory_per_worker_bytes,
             "sharing": envelope.workers,
             "seconds": min(allowed, MOST_SECONDS),
@@ -70,21 +70,26 @@ def _measure_batch(walk: Walk, family: str) -> None:
     if isinstance(answer, str):
         walk.recorder.emit(Noted(text=f"The largest batch of the {_title(family)} was not measured: {answer}."))
         return
-    from advisor.objectives.batch_size import STEPS_AN_EPOCH, lowered
+    from advisor.objectives.batch_size import lowered
 
     batch = max(lowered(planned, fits=answer["fits"]), min(planned, SMALLEST))
-    free = f"{answer['memory_bytes'] / 2**30:.1f} GiB"
-    found = (
-        f"The largest batch of the {_title(family)} that fits into {free} is {answer['fits']:,} rows"
-        if answer["fits"]
-        else (f"No batch of the largest {_title(family)} of the space was seen to fit into {free}")
-    )
-    knee = f", and batches above {answer['knee']:,} are no faster" if answer["knee"] is not None else ""
-    knee += f" (with {STEPS_AN_EPOCH} steps an epoch besides, up to {answer['at_most']:,})"
-    said = f"{found}{knee}; {batch:,} are used, in {answer['precision']}."
-    walk.recorder.emit(Noted(level="info" if batch == planned else "warning", text=said))
-    if batch < planned:
+    said = f"{_found(answer, family, most)}; {batch:,} are used, in {answer['precision']}."
+    if batch == planned:
+        walk.recorder.emit(Noted(text=said))
+    else:
         _lower(walk, family, batch, said, {"fits": answer["fits"], "memory_bytes": answer["memory_bytes"]})
+
+
+def _found(answer: dict[str, Any], family: str, most: int) -> str:
+    """What was measured of batches, in a few words."""
+    from advisor.objectives.batch_size import STEPS_AN_EPOCH
+
+    free, fits, network = f"{answer['memory_bytes'] / 2**30:.1f} GiB", answer["fits"], f"the largest {_title(family)} of the space"
+    if not fits:
+        return f"No batch of {network} was seen to fit into {free}"
+    found = f"Batches of {network} fit into {free} up to {fits:,} rows{', the most looked at' if fits >= most else ''}"
+    knee = f", above {answer['knee']:,} they are no faster" if answer["knee"] is not None else ""
+    return f"{found}{knee}, and {STEPS_AN_EPOCH} steps an epoch leave {answer['at_most']:,}"
 
 
 def _largest_network(walk: Walk, family: str) -> Config:
@@ -171,8 +176,8 @@ def with_rates(walk: Walk, plan: Plan) -> Plan:
     rate = space.parameters.get(RATE)
     if walk.is_own or not rulebook().families[family].trains_in_steps or not isinstance(rate, Float) or rate.hard or rate.low >= rate.high:
         return plan
-    seconds = _range_seconds(walk, family)
-    if seconds is None or seconds > SHARE * plan.budget.seconds:
+    seconds, searches = _range_seconds(walk, family), any(s.name not in ("pilot", "confirm") for s in plan.stages)
+    if seconds is None or not searches or seconds > SHARE * plan.budget.seconds:
         return plan
     answer = _ask(walk, family, {"what": "range", "config": space.default()}, limit_seconds=max(4 * seconds, 5.0))
     if isinstance(answer, str) or answer["suggestion"] is None:

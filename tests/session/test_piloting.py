@@ -137,7 +137,8 @@ def test_a_network_that_cannot_be_allocated_dies_of_memory(table: Path, tmp_path
 def test_ample_memory_is_said_and_changes_nothing(table: Path, tmp_path: Path) -> None:
     walk = _walk(table, tmp_path, budget=600.0, memory=64 * 2**30)
     prepare(walk)
-    assert "The largest batch of the neural network that fits into" in _texts(walk)
+    assert "Batches of the largest neural network of the space fit into" in _texts(walk)
+    assert "rows, the most looked at" in _texts(walk)
     assert "32 are used, in fp32" in _texts(walk)
     assert not walk.recorder.state.revisions
 
@@ -146,7 +147,9 @@ def test_a_batch_that_does_not_fit_is_lowered_before_the_first_trial(table: Path
     walk = _walk(table, tmp_path, budget=600.0, memory=1)
     prepare(walk)
     assert (walk.batch(NETWORK), walk.plan.envelope.batch_size, _used(walk)) == (8, 8, 8)
-    assert walk.recorder.state.revisions[0].about == "resources"
+    (revision,) = walk.recorder.state.revisions
+    assert revision.about == "resources"
+    assert "8 are used" in revision.reason
     walk.pool.start(0, f"search/{NETWORK}", {"lr": 1e-3, "width": 16, "layers": 1}, limit_seconds=60)
     (report,) = walk.pool.poll(1.0)
     assert isinstance(report, Stepped | Ended)
