@@ -5,6 +5,7 @@ Memory only ever lowers the batch that the rules have set. Each lowering is a re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -20,6 +21,8 @@ SHARE = 0.05
 """Share of the budget that a measurement ahead of trials may take; one that would take longer is left out. [H]"""
 TRACE_SECONDS = 10.0
 """What tracing a network takes on a busy processor. Seen: 1 s on an idle one, 12 s on one with six times its load."""
+WORKER_SECONDS = 3.0
+"""Longest wait for a free worker; without one the measurement is left out."""
 MOST_SECONDS = 30.0
 """Longest time for probing batches. [H]"""
 LARGEST = 8192
@@ -232,6 +235,11 @@ def _ask(walk: Walk, family: str, question: Config, *, limit_seconds: float) -> 
     assert isinstance(objective, NetworkObjective)
     name = f"resources/{family}"
     walk.pool.register(name, NetworkResources(objective))
+    patience = time.monotonic() + WORKER_SECONDS
+    while not walk.pool.idle:  # the last trial's model may still be written, or its worker be replaced
+        if time.monotonic() > patience:
+            return "no worker was free"
+        walk.pool.poll(0.1)
     walk.pool.start(ASKED, name, question, limit_seconds=limit_seconds)
     while True:
         for report in walk.pool.poll(0.1):

@@ -161,11 +161,27 @@ def test_on_a_processor_a_short_budget_is_not_spent_on_tracing(table: Path, tmp_
     assert _texts(walk) == ""
 
 
+def test_a_plan_without_a_search_needs_no_range_test(table: Path, tmp_path: Path) -> None:
+    walk = _walk(table, tmp_path, budget=600.0)
+    walk.recorder.emit(_begun(0), TrialFinished(trial=0, value=0.3, seconds=0.5, fit_seconds=0.5))
+    plan = walk.plan.model_copy(update={"stages": walk.plan.stages[:1]})
+    assert (with_rates(walk, plan), _texts(walk)) == (plan, "")
+
+
+def test_without_a_free_worker_the_measurement_is_left_out(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.session.piloting.WORKER_SECONDS", 0.0)
+    walk = _walk(table, tmp_path, budget=600.0)
+    walk.recorder.emit(_begun(0), TrialFinished(trial=0, value=0.3, seconds=0.5, fit_seconds=0.5))
+    walk.pool.start(0, f"search/{NETWORK}", walk.plan.space.default(), limit_seconds=60)
+    assert with_rates(walk, walk.plan) == walk.plan
+    assert "told nothing: no worker was free" in _texts(walk)
+
+
 @pytest.mark.parametrize(("fit_seconds", "narrows"), [(0.5, True), (1000.0, False)])
 def test_a_range_test_narrows_the_learning_rates_softly_where_it_is_cheap(
     table: Path, tmp_path: Path, fit_seconds: float, narrows: bool
 ) -> None:
-    walk = _walk(table, tmp_path)
+    walk = _walk(table, tmp_path, budget=600.0)
     done = TrialFinished(trial=0, value=0.3, seconds=fit_seconds, fit_seconds=fit_seconds)
     walk.recorder.emit(_begun(0), done)
     before, plan = walk.plan.space.parameters["lr"], with_rates(walk, walk.plan)
