@@ -159,3 +159,13 @@ def test_a_network_learns_on_the_accelerator_and_its_model_is_read_without_one(t
     assert next(iter(state["folds"][0]["network"].values())).device.type == "cpu"
     model = load(tmp_path / "m", objective.save_last(str(tmp_path / "m")))
     assert next(model.pipeline.steps[-1][1].training_.network.parameters()).device.type == "cpu"
+
+
+def test_a_course_trains_as_one_that_is_stopped_and_gone_on_from_under_another_configuration(tmp_path: Path) -> None:
+    objective = _objective(tmp_path, Task.BINARY)
+    later = {"lr": 1e-2, "dropout": 0.0, "weight_decay": 1e-1}
+    first = list(islice(objective(CONFIG), 2))
+    rest = list(objective({**CONFIG, **later}, first[-1].checkpoint()))
+    in_one = list(objective({**CONFIG, "course": [[2, later]]}))
+    assert [m.value for m in in_one] == [m.value for m in first + rest]
+    assert [m.value for m in in_one] != [m.value for m in objective(CONFIG)]
