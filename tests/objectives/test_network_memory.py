@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from advisor.core.facts import Task
 from advisor.objectives.image_network import ConvolutionalNetwork, ImageTraining
-from advisor.objectives.network import EpochTraining, TabularNetwork
+from advisor.objectives.network import EpochTraining, TabularNetwork, memory_errors
 from advisor.objectives.network_memory import _status_bytes, measure_batch, traced_bytes
 from advisor.objectives.network_objective import NetworkObjective
 from advisor.objectives.resources import NetworkResources
@@ -96,6 +96,14 @@ def test_where_memory_is_short_what_is_given_was_probed_and_fits(objective: Netw
     assert found["probes"]
     assert all(taken is None or taken <= found["memory_bytes"] for _, taken in found["probes"])
     assert found["fits"] == max((batch for batch, taken in found["probes"] if taken is not None), default=0)
+
+
+def test_what_cannot_be_allocated_is_a_lack_of_memory_and_nothing_else_is() -> None:
+    """2^60 bytes are more than any address space holds, however memory is overcommitted."""
+    with pytest.raises(MemoryError, match="can't allocate memory"), memory_errors():
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="shape"), memory_errors():
+        torch.zeros(2) @ torch.zeros(3, 3)
 
 
 def test_half_precision_with_a_scaler_trains_and_goes_on_from_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
