@@ -100,8 +100,9 @@ class OptunaEngine:
     this stage only the rest of the configuration counts. `starts` that `history` does not hold are proposed first. Default
     and starts are never pruned, nor is any trial on epochs before `FULL_LENGTH_FIRST` have run in full, but all are entered
     at every rung. The pruner ``earned`` is ours: it needs `steps`, the first and the last of a full trial, and what it
-    concludes goes to `notes` and to `note`. A Gaussian process is told a guess for what was stopped, and the worst score for
-    what failed: it learns from scores alone; with `warps` it sees them as `advisor.engines.warping` leaves them.
+    concludes goes to `notes` and to `note`. With `warps` a Gaussian process sees scores as `advisor.engines.warping` leaves
+    them; then, and beside ``earned``, it is told a guess for what was stopped and the worst score for what failed: it learns
+    from scores alone. Without both it is the library's own, which an exported script repeats.
 
     The strategies ``hyperband`` (TPE) and ``asha`` (random draws, successive halving) bring their pruner along, whose settings
     may stand in either place. `settings` and ``pruner.settings`` override the tables above by name. With several workers
@@ -139,6 +140,7 @@ class OptunaEngine:
         self._earning = _Earning(*(steps or (1, 1)), seed=seed, first=self._full_length_wanted(pruner)) if pruner.name == "earned" else None
         self._note = note
         self._warps = warps and sampler == "gp"
+        self._guesses = sampler == "gp" and (warps or self._earning is not None)
         self._settings = _settings(sampler, settings, space=space, constant_liar=constant_liar, pruner=pruner)
         self._grid = _finite_grid(space, self._settings["levels"], n_trials) if sampler == "grid" else {}
         self._full_length_first = self._full_length_wanted(pruner)
@@ -315,7 +317,7 @@ class OptunaEngine:
 
     def _unfinished(self, trial: Trial, state: TrialState, guess: float | None) -> None:
         """Ends a trial without a score of its own. A Gaussian process learns from scores alone and would propose the same again."""
-        if self._strategy == "gp" and guess is not None:
+        if self._guesses and guess is not None:
             self._study.tell(trial, guess)
         else:
             self._study.tell(trial, state=state)
@@ -389,7 +391,7 @@ class OptunaEngine:
             config = self._space.active(whole)
             self._seen.add(_identity(config))
             is_scored = result.status == "completed" and result.value is not None
-            if not is_scored and self._strategy != "gp":
+            if not is_scored and not self._guesses:
                 continue
             if self._space.faults(config):
                 outside += is_scored

@@ -130,7 +130,7 @@ def _make_optuna(walk: Walk, strategy: Strategy) -> Make:
             starts=_starts_left(walk, space),
             steps=steps_of(walk) if plan.pruner.name == "earned" else None,
             note=lambda text: walk.recorder.emit(Noted(text=text)),
-            warps=walk.is_own,
+            warps=walk.is_own and walk.facts.answers.strategy == "auto",  # what was asked for by name stays the library's own
         )
 
     return make
