@@ -99,6 +99,7 @@ BASE = {
     "family.estimated_seconds": 0.4,
     "family.largest_rows": 1e5,
     "validation.splits": 5,
+    "data.classes": 3,
     "search.trials_at_most": 1e9,
     "search.grid_size": 25.0,
     "data.rows": 5000,
