@@ -8,11 +8,11 @@ parallel, limits on time and memory of a single trial, a journal.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from advisor.report.script_brief import Brief, ModelCode, OwnCode, TableCode, literal, wrapped
-from advisor.report.script_search import searches
+from advisor.report.script_brief import Brief, ModelCode, OwnCode, PopulationCode, TableCode, literal, wrapped
+from advisor.report.script_search import Search, differentiable, searches
 
 WIDTH = 118
 
@@ -20,6 +20,7 @@ WIDTH = 118
 def script_text(brief: Brief) -> str:
     """The script, as the text of one Python file."""
     search = searches(brief)
+    populated = any(s.population is not None for s in brief.stages)
     imports = _imports(brief, search.imports)
     blocks = [
         _head(brief),
@@ -31,11 +32,17 @@ def script_text(brief: Brief) -> str:
             else []
         ),
         *([brief.pieces.text] if brief.pieces.definitions else []),
-        *(_table(brief.subject) if isinstance(brief.subject, TableCode) else _own(brief.subject)),
+        *(
+            [*_table(brief.subject), *([_TABLE_TRAINING.replace("{config}", _whole(brief))] if populated else [])]
+            if isinstance(brief.subject, TableCode)
+            else _differentiable(brief, brief.subject)
+            if brief.subject.kind == "differentiable"
+            else _own(brief.subject, _whole(brief) if populated else "")
+        ),
         _log(brief),
         *search.blocks,
-        *(_end(brief) if isinstance(brief.subject, TableCode) else [_OWN_END]),
-        _main(search.calls),
+        *(_end(brief) if isinstance(brief.subject, TableCode) else [_OWN_END.replace(*_SCHEDULED) if populated else _OWN_END]),
+        _main(search),
     ]
     return _named_plainly("\n\n\n".join(block.strip("\n") for block in blocks) + "\n", brief.pieces.definitions)
 
@@ -55,21 +62,39 @@ def _named_plainly(text: str, definitions: Iterable[str]) -> str:
 def _head(brief: Brief) -> str:
     strategies = ", then ".join(dict.fromkeys(s.strategy.value for s in brief.stages)) or "the default and the starts"
     differences = "\n".join(f"- {text}" for text in (*brief.differences, *_always_different(brief)))
+    needs = "It needs no advisor beyond what your own module imports." if isinstance(brief.subject, OwnCode) else "It needs no advisor."
+    populations = [s.population for s in brief.stages if s.population is not None]
+    same = "It proposes what the run proposed: the same starts, the same seed for each\ntrial, the same splits."
+    if populations:
+        same = "It begins as the run did: the same starts, the same splits."
+    replay = (
+        f"\n    python script.py --replay{_PAD}one model under the schedule that the run has learned" if _has_schedule(populations) else ""
+    )
     return f'''"""Tunes on {_plain(brief.data)} with {strategies}: {_plain(brief.name)} as a plain script.
 
     python script.py                    as planned, {brief.seconds:g} s at most
     python script.py --trials 20        at most 20 trials
-    python script.py --log trials.jsonl every trial as a line of JSON
+    python script.py --log trials.jsonl every trial as a line of JSON{replay}
 
-{_plain(brief.made_by)} It needs no advisor. It proposes what the run proposed: the same starts, the same seed for each
-trial, the same splits. Where it differs:
+{_plain(brief.made_by)}
+{needs} {same} Where it differs:
 {differences}
 """'''
 
 
+_PAD = " " * 11
+
+
+def _has_schedule(populations: Iterable[PopulationCode]) -> bool:
+    return any(code.schedule for code in populations)
+
+
 def _always_different(brief: Brief) -> list[str]:
     out = ["Nothing ends a fit that hangs or runs out of memory; the time is looked at between trials."]
-    if brief.workers > 1:
+    if any(s.population is not None for s in brief.stages):
+        out.append("Ray's scheduler takes no seed: members become something else than in the run, and in every run of this script.")
+        out.append("A member begins again from its own last checkpoint when its process dies in the run; here it counts as failed.")
+    elif brief.workers > 1:
         out.append(
             f"The run had {brief.workers} workers, this has one: a sampler that learns sees results in another order, and proposes "
             "something else from the first trial on that it learned from."
@@ -100,13 +125,14 @@ def _imports(brief: Brief, more: Iterable[str]) -> list[str]:
 
 _STANDARD = {
     "argparse", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "gzip", "hashlib", "importlib", "io", "itertools",
-    "json", "math", "os", "pathlib", "random", "re", "shlex", "statistics", "subprocess", "sys", "tempfile", "time", "types", "typing",
-    "unicodedata", "warnings",
+    "json", "math", "os", "pathlib", "pickle", "random", "re", "shlex", "statistics", "subprocess", "sys", "tempfile", "time", "types",
+    "typing", "unicodedata", "warnings",
 }  # fmt: skip
 _OWN_IMPORTS = {
     "function": ("import sys",),
     "optuna": ("import sys", "import optuna"),
     "command": ("import shlex", "import subprocess", "import tempfile"),
+    "differentiable": ("import sys", "import math", "import torch", "from torch.func import grad"),
 }
 _TABLE_IMPORTS = (
     "from statistics import fmean",
@@ -140,14 +166,20 @@ def _held(brief: Brief) -> dict[str, Any]:
     return {code.family: dict(code.held) for code in brief.spaces if code.held}
 
 
+def _whole(brief: Brief) -> str:
+    """An expression: ``config`` with what is not searched."""
+    return "{**HELD.get(family, {}), **config}" if _held(brief) else "config"
+
+
 def _settings(brief: Brief) -> str:
+    held = _held(brief)
     lines = [
         f"DATA = {literal(brief.data)}" if isinstance(brief.subject, TableCode) and not brief.data.startswith("sklearn:") else "",
         f"SEED = {brief.seed}",
         f"SECONDS = {brief.seconds:g}",
         f"KEPT_SECONDS = {brief.end_seconds:g}  # of these for what follows the search",
         f"TRIALS = {brief.trials}  # None: the time decides",
-        *([f"HELD = {literal(held)}  # hyperparameters that are not searched"] if (held := _held(brief)) else []),
+        *([f"HELD = {literal(held)}  # hyperparameters that are not searched"] if held else []),
         f"SIGN = {1 if brief.direction == 'maximize' else -1}  # {brief.direction}",
     ]
     return "\n".join(line for line in lines if line)
@@ -295,10 +327,10 @@ _BY_FOLD = '''def by_fold(family: str, config: dict[str, Any], pairs: Any = None
     for train, test in FOLDS if pairs is None else pairs:
         scores.append(scored(fitted(family, config, train), test))
         yield len(scores), fmean(scores), tuple(scores)'''
-_BY_EPOCH = '''def by_epoch(family: str, config: dict[str, Any], pairs: Any = None) -> Any:
-    """After each epoch of all folds side by side: its number, the mean over folds, and the fold scores."""
+_BY_EPOCH = '''def begun(family: str, config: dict[str, Any], pairs: Any) -> list[Any]:
+    """For each fold the network, its training before the first epoch, the test rows as it sees them, and which they are."""
     trainings = []
-    for train, test in FOLDS if pairs is None else pairs:
+    for train, test in pairs:
         pipeline = MODELS[family](config)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -307,17 +339,27 @@ _BY_EPOCH = '''def by_epoch(family: str, config: dict[str, Any], pairs: Any = No
         network = pipeline.steps[-1][1]
         training = network.begin(learned, Y[train], None if WEIGHT is None else WEIGHT[train])
         trainings.append((network.adopt(training), training, seen, test))
-    epoch = 0
+    return trainings
+
+
+def epoch_of(trainings: list[Any]) -> tuple[float, ...]:
+    """The scores of all folds after one epoch more."""
+    scores = []
+    for network, training, seen, test in trainings:
+        training.run_epoch()
+        p = predict(network, seen)
+        if not np.isfinite(p).all():
+            raise ValueError(f"diverged: predictions are not finite after epoch {training.epoch}")
+        scores.append(score(Y[test], p, None if WEIGHT is None else WEIGHT[test]))
+    return tuple(scores)
+
+
+def by_epoch(family: str, config: dict[str, Any], pairs: Any = None) -> Any:
+    """After each epoch of all folds side by side: its number, the mean over folds, and the fold scores."""
+    trainings = begun(family, config, FOLDS if pairs is None else pairs)
     while not trainings[0][1].is_done:
-        scores = []
-        for network, training, seen, test in trainings:
-            training.run_epoch()
-            p = predict(network, seen)
-            if not np.isfinite(p).all():
-                raise ValueError(f"diverged: predictions are not finite after epoch {training.epoch}")
-            scores.append(score(Y[test], p, None if WEIGHT is None else WEIGHT[test]))
-        epoch += 1
-        yield epoch, fmean(scores), tuple(scores)'''
+        scores = epoch_of(trainings)
+        yield trainings[0][1].epoch, fmean(scores), scores'''
 _EITHER = '''def measure(family: str, config: dict[str, Any], pairs: Any = None) -> Any:
     """Steps of a trial: epochs of a network, folds of everything else."""
     return by_epoch(family, config, pairs) if family in {trained} else by_fold(family, config, pairs)'''
@@ -325,9 +367,12 @@ _EITHER = '''def measure(family: str, config: dict[str, Any], pairs: Any = None)
 # an objective of the user's own ------------------------------------------------------------------------------------------
 
 
-def _own(own: OwnCode) -> list[str]:
+def _own(own: OwnCode, whole: str) -> list[str]:
+    """`whole` is the configuration of a member of a population; empty where there is none."""
     last = None if own.fidelity is None else own.fidelity[2]
     body = _OWN_MEASURE[own.kind]
+    if own.kind == "function" and whole:
+        return [f"{own.code}\nLAST_STEP = {last}", _OWN_TRAINING.replace("{call}", own.resumed.replace("config", whole, 1))]
     if own.kind == "function":
         return [f"{own.code}\nLAST_STEP = {last}", body.replace("{call}", own.call)]
     if own.kind == "command":
@@ -336,6 +381,35 @@ def _own(own: OwnCode) -> list[str]:
     return [own.code, body]
 
 
+def _differentiable(brief: Brief, own: OwnCode) -> list[str]:
+    return [f"{own.code}\n{differentiable(brief)}"]
+
+
+_TABLE_TRAINING = '''def training(family: str, config: dict[str, Any], checkpoint: Any = None) -> Any:
+    """The epochs of one model, from `checkpoint` on: number, value, and a function that gives the checkpoint."""
+    trainings = begun(family, {config}, FOLDS)
+    for (_, one, _, _), state in zip(trainings, checkpoint or ()):
+        one.restore(state)
+    while not trainings[0][1].is_done:
+        value = fmean(epoch_of(trainings))
+        yield trainings[0][1].epoch, value, lambda: [one.state() for _, one, _, _ in trainings]'''
+_OWN_TRAINING = '''def training(family: str, config: dict[str, Any], checkpoint: Any = None) -> Any:
+    """The steps of one model, from `checkpoint` on: number, value, and the checkpoint or a function that gives it."""
+    for measurement in {call}:
+        yield int(measurement.step), float(measurement.value), measurement.checkpoint
+
+
+def measure(family: str, config: dict[str, Any]) -> Any:
+    """Steps of a trial: its number, the value so far, and no scores. What `course` holds takes over after its step."""
+    first, checkpoint = {n: v for n, v in config.items() if n != "course"}, None
+    course = [(0, first), *config.get("course", ())]
+    for number, (_, current) in enumerate(course):
+        end = course[number + 1][0] if number + 1 < len(course) else LAST_STEP
+        for step, value, state in training(family, {**first, **current}, checkpoint):
+            yield step, value, ()
+            if step >= end:
+                checkpoint = state() if callable(state) else state
+                break'''
 _OWN_MEASURE = {
     "function": '''def measure(family: str, config: dict[str, Any]) -> Any:
     """Steps of a trial: its number, the value so far, and no scores. A function that returns a number has one step."""
@@ -529,8 +603,13 @@ _OWN_END = '''def ship(path: str) -> None:
     print(f"best: {winner['value']} with {winner['config']}, saved to {path}")'''
 
 
-def _main(calls: Sequence[str]) -> str:
-    lines = "".join(f"    {call}\n" for call in calls)
+_SCHEDULED = ('"value": winner["value"]}', '"value": winner["value"], "schedule": winner.get("schedule", [])}')
+"""The last configuration of a member did not train it alone."""
+
+
+def _main(search: Search) -> str:
+    lines = "".join(f"    {call}\n" for call in search.calls)
+    more = "".join(f"    options.add_argument({option})\n" for option in search.options)
     return f'''def main() -> None:
     """The race, the search, and what is shipped."""
     options = argparse.ArgumentParser(description="Tunes without the advisor.")
@@ -538,7 +617,7 @@ def _main(calls: Sequence[str]) -> str:
     options.add_argument("--seconds", type=float, default=SECONDS, help="the whole time")
     options.add_argument("--log", help="a file for one line of JSON a trial")
     options.add_argument("--out", default="best.out", help="where the result is saved")
-    options.parse_args(namespace=OPTIONS)
+{more}    options.parse_args(namespace=OPTIONS)
 {lines}    ship(OPTIONS.out)
 
 

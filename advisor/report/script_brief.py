@@ -79,10 +79,12 @@ class OwnCode:
     """Statements that make ``objective`` callable, or say what ``COMMAND`` is."""
     call: str
     """How a function is called, such as ``objective(dict(config))``."""
-    kind: Literal["function", "optuna", "command"]
+    kind: Literal["function", "optuna", "command", "differentiable"]
     """How it is called."""
     fidelity: tuple[str, int, int] | None
     """Name, lowest and highest step; None: one measurement a trial."""
+    resumed: str = ""
+    """How a function is called to go on from ``checkpoint``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class SpaceCode:
     """Parameters that have one value only: they belong to every configuration, and nothing proposes them."""
     starts: tuple[Config, ...]
     """Configurations tried first, the default at index 0."""
+    default: Config = field(default_factory=dict)
+    """Every parameter at its default: what a stage that moves some of them begins from."""
     levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Coarse levels of a grid."""
     grid: Sequence[Mapping[str, Sequence[Any]]] = ()
@@ -119,6 +123,38 @@ class LadderCode:
     """One of so many climbs to the next rung, which has so many times the rows."""
     finalists: int
     """Candidates of the last rung that are evaluated on all rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationCode:
+    """Population-based training."""
+
+    family: str
+    """What its members train."""
+    space: SearchSpace
+    """What they are drawn from."""
+    starts: tuple[Config, ...]
+    """The first members."""
+    mutable: tuple[str, ...]
+    """What may change while a member trains."""
+    members: int
+    """How many."""
+    steps: int
+    """Of a full training."""
+    interval: int
+    """Steps between two perturbations."""
+    quantile: float
+    """Share of the members that is replaced, and that is copied from."""
+    resample: float
+    """How often a value is drawn anew instead of changed by a factor."""
+    factors: tuple[float, float]
+    """What a value is changed by."""
+    slots: int
+    """Members that train side by side."""
+    cluster: str | None
+    """Address of a running Ray; None: one on this machine."""
+    schedule: tuple[tuple[int, Config], ...] = ()
+    """What the best member of the run was trained under: from after each step on, the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +185,8 @@ class StageCode:
     """What moves in it where that is not all that is free; the rest stays at the best of the stages before."""
     ladder: LadderCode | None = None
     """Successive halving on rows."""
+    population: PopulationCode | None = None
+    """Population-based training."""
 
 
 @dataclass(frozen=True, slots=True)

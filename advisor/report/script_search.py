@@ -13,7 +13,7 @@ from advisor.report.script_brief import Brief, SpaceCode, StageCode, literal
 
 OPTUNA = frozenset({Strategy.TPE, Strategy.GP, Strategy.CMAES, Strategy.QMC, Strategy.ASHA, Strategy.HYPERBAND})
 SCIKIT = frozenset({Strategy.RANDOM, Strategy.PORTFOLIO, Strategy.GRID})
-EXPORTED = OPTUNA | SCIKIT | {Strategy.DEFAULT, Strategy.HALVING}
+EXPORTED = OPTUNA | SCIKIT | {Strategy.DEFAULT, Strategy.HALVING, Strategy.PBT, Strategy.HYPERGRADIENT}
 """Strategies of which a script can be written."""
 
 
@@ -27,11 +27,15 @@ class Search:
     """Top-level definitions, in order."""
     calls: list[str] = field(default_factory=list)
     """Statements of ``main``."""
+    options: list[str] = field(default_factory=list)
+    """Arguments of the command line beside those of every script."""
 
 
 def searches(brief: Brief) -> Search:
     """Race and stages of `brief`."""
     out = Search(blocks=[_race(brief)], calls=["race()"])
+    if (outside := _outside(brief)) and (any(s.strategy in OPTUNA for s in brief.stages) or any(s.moves for s in brief.stages)):
+        out.blocks.append(f"OUTSIDE = {literal(outside)}  # starts that do not belong to the space")
     strategies = {s.strategy for s in brief.stages}
     if strategies & OPTUNA:
         _optuna(brief, out)
@@ -42,9 +46,19 @@ def searches(brief: Brief) -> Search:
         _grid(brief, out)
     if ladders:
         _halving(brief, out)
+    if any(s.moves for s in brief.stages):
+        out.blocks.insert(1, _groups(brief))
+    if Strategy.HYPERGRADIENT in strategies:
+        out.blocks.append(_DESCENT)
+    populations = [s for s in brief.stages if s.population is not None]
+    for stage in populations:
+        _population(brief, stage, out)
     for stage in brief.stages:
         family = literal(stage.family) if stage.family else 'best(stages=("pilot",))["family"]'
         out.calls.append(_call(stage, family))
+    if any(s.population is not None and s.population.schedule for s in populations):
+        out.options.append('"--replay", action="store_true", help="train one model under the schedule that the run has learned"')
+        out.calls = ["if OPTIONS.replay:", "    replay()", "else:", *(f"    {call}" for call in out.calls)]
     return out
 
 
@@ -57,6 +71,10 @@ def _call(stage: StageCode, family: str) -> str:
             return f"search_grid({literal(stage.name)}, {family}{most})"
         case Strategy.RANDOM | Strategy.PORTFOLIO:
             return f"search_random({literal(stage.name)}, {family}{most})"
+        case Strategy.PBT:
+            return f"search_population({literal(stage.name)}, {literal(stage.population.family if stage.population else None)})"
+        case Strategy.HYPERGRADIENT:
+            return f"search_hypergradient({literal(stage.name)}, {family})"
         case Strategy.HALVING:
             return f"search_halving({literal(stage.name)}, {family})"
         case _:
@@ -97,6 +115,25 @@ _OPEN_RACE = '''def race() -> None:
         run_trial("pilot", best()["family"], left[best()["family"]].pop(0))'''
 
 
+# stages that move a part of the space ---------------------------------------------------------------------------------
+
+
+def _groups(brief: Brief) -> str:
+    moves = {s.name: s.moves for s in brief.stages if s.moves}
+    names = {c.family: tuple(c.space.parameters) for c in brief.spaces}
+    defaults = {c.family: dict(c.default) for c in brief.spaces}
+    outside = ' and t["config"] not in OUTSIDE' if _outside(brief) else ""
+    return (
+        f"MOVES: dict[str, tuple[str, ...]] = {literal(moves)}  # by stage; the rest stays at the best so far\n"
+        f"SPACE_NAMES = {literal(names)}\nDEFAULTS = {literal(defaults)}\n\n\n{_BASE.format(not_outside=outside)}"
+    )
+
+
+def _outside(brief: Brief) -> list[Config]:
+    """Starts that do not belong to the space."""
+    return [dict(c) for code in brief.spaces for c in _tried(brief, code) if code.space.faults(code.space.active(c))]
+
+
 # scikit-learn ---------------------------------------------------------------------------------------------------------
 
 
@@ -110,7 +147,8 @@ def _random(brief: Brief, out: Search) -> None:
         ]
         rows.append(f"    {literal(code.family)}: {parts[0] if len(parts) == 1 else '[' + ', '.join(parts) + ']'},\n")
     n_iter = next((s.n_iter for s in brief.stages if s.strategy in (Strategy.RANDOM, Strategy.PORTFOLIO)), None)
-    plainly = "" if n_iter is None else f"MOST_DRAWS = {n_iter}\n\n\n{_RANDOM}"
+    in_groups = any(s.moves for s in brief.stages)
+    plainly = "" if n_iter is None else f"MOST_DRAWS = {n_iter}\n\n\n{_RANDOM_IN_GROUPS if in_groups else _RANDOM}"
     out.blocks.append(f"DISTRIBUTIONS = {{\n{''.join(rows)}}}\n{plainly}")
 
 
@@ -192,6 +230,14 @@ def search_halving(stage: str, family: str) -> None:
         if is_over():
             return
         run_trial(stage, family, config)'''
+_RANDOM_IN_GROUPS = '''def search_random(stage: str, family: str, trials: int | None = None) -> None:
+    """The candidates of RandomizedSearchCV, which draws them with ParameterSampler, for what moves in the stage."""
+    names, base = MOVES.get(stage) or SPACE_NAMES[family], base_of(stage, family)
+    draws = ParameterSampler({n: d for n, d in DISTRIBUTIONS[family].items() if n in names}, MOST_DRAWS, random_state=SEED)
+    for number, drawn in enumerate(draws):
+        if is_over() or (trials is not None and number >= trials):
+            return
+        run_trial(stage, family, base | {n: v.item() if hasattr(v, "item") else v for n, v in drawn.items()})'''
 _RANDOM = '''def search_random(stage: str, family: str, trials: int | None = None) -> None:
     """The candidates of RandomizedSearchCV, which draws them with ParameterSampler."""
     draws = ParameterSampler(DISTRIBUTIONS[family], MOST_DRAWS, random_state=SEED)
@@ -296,34 +342,323 @@ def _parameter(p: Float | Int | Choice) -> str:
     return f"{type(p).__name__}({p.low!r}, {p.high!r}, log={p.log}, hard={p.hard}, {rest})"
 
 
+# Ray ------------------------------------------------------------------------------------------------------------------
+
+
+def _population(brief: Brief, stage: StageCode, out: Search) -> None:
+    code = stage.population
+    assert code is not None
+    out.imports |= {"import math", "import pickle", "import tempfile", "import ray", "from ray import tune"}
+    out.imports |= {"from ray.tune.schedulers import PopulationBasedTraining", "from ray.tune.search import BasicVariantGenerator"}
+    draws = "".join(f"    {literal(n)}: {_ray_draw(p)},\n" for n, p in code.space.items())
+    bounds = {n: (p.low, p.high) for n, p in code.space.items() if not isinstance(p, Choice)}
+    lists = {n: list(p.choices) for n, p in code.space.items() if isinstance(p, Choice) and n in code.mutable}
+    conditions = {n: dict(p.when) for n, p in code.space.items() if p.when}
+    mutations = "".join(f"    {literal(n)}: {literal(lists[n]) if n in lists else f'DRAWS[{literal(n)}]'},\n" for n in code.mutable)
+    settings = (
+        f"MEMBERS = {code.members}\nSLOTS = {code.slots}  # members that train side by side\n"
+        f"LAST_STEP = {code.steps}  # of a full training\n"
+        f"INTERVAL = {code.interval}  # steps between two perturbations\n"
+        f"FIRST_MEMBERS: list[dict[str, Any]] = {literal([dict(c) for c in code.starts[: code.members]])}\n"
+        f"DRAWS = {{\n{draws}}}\n"
+        f"MUTATIONS = {{  # what may change while a member trains\n{mutations}}}\n"
+        f"BOUNDS = {literal(bounds)}"
+    )
+    if code.schedule:
+        rows = "".join(f"    ({step}, {literal(config)}),\n" for step, config in code.schedule)
+        settings += f"\nSCHEDULE = [  # of the run's best member: from after which step on, and what\n{rows}]"
+    is_table = not hasattr(brief.subject, "kind")
+    blocks = [settings]
+    if conditions:
+        blocks.append(f"CONDITIONS = {literal(conditions)}\n\n\n{_ACTIVE}")
+    where = f"address={literal(code.cluster)}" if code.cluster else "num_cpus=SLOTS, include_dashboard=False"
+    blocks.append(
+        _POPULATION.replace("{active}", "active(rest)" if conditions else "rest")
+        .replace("{where}", where)
+        .replace("{cpus}", "1" if code.cluster is None else str(brief.threads))
+        .replace("{quantile}", repr(code.quantile))
+        .replace("{resample}", repr(code.resample))
+        .replace("{factors}", repr(tuple(code.factors)))
+        .replace("{status}", "member" if is_table else "completed")
+        + (_VERIFY if is_table else "")
+    )
+    if code.schedule:
+        blocks.append(_REPLAY.replace("{family}", literal(code.family)))
+    out.blocks.append("\n\n\n".join(blocks))
+
+
+def _ray_draw(p: Float | Int | Choice) -> str:
+    match p:
+        case Choice():
+            return f"tune.choice({literal(list(p.choices))})"
+        case Float() | Int() if p.low == p.high:
+            return f"tune.choice([{p.low!r}])"
+        case Float():
+            return f"tune.{'log' if p.log else ''}uniform({p.low!r}, {p.high!r})"
+        case Int():
+            return f"tune.{'lograndint' if p.log else 'randint'}({p.low}, {p.high + 1})"
+
+
+_ACTIVE = '''def active(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without what has no meaning in it."""
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        if all(parent in kept and kept[parent] in values for parent, values in CONDITIONS.get(name, {}).items()):
+            kept[name] = value
+    return kept'''
+_POPULATION = '''def member(config: dict[str, Any]) -> None:
+    """One member: reports every step with its checkpoint, and goes on from whatever checkpoint Ray gives it."""
+    rest = {name: config[name] for name in DRAWS if name in config}
+    now, done, schedule, checkpoint = {active}, 0, [], None
+    given = tune.get_checkpoint()
+    if given is not None:  # its own, or that of a stronger member whose weights it takes over
+        with given.as_directory() as folder, open(os.path.join(folder, "state.pkl"), "rb") as file:
+            done, schedule, checkpoint = pickle.load(file)
+    if not schedule or schedule[-1][1] != now:
+        schedule = [*(entry for entry in schedule if entry[0] < done), (done, now)]
+    for step, value, state in training(config["family"], now, checkpoint):
+        # A member that diverged is the worst, so that it is the next to be replaced: NaN would never be.
+        value = value if math.isfinite(value) else -SIGN * 1e300
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "state.pkl"), "wb") as file:
+                pickle.dump((step, schedule, state() if callable(state) else state), file)
+            report = {"value": value, "step": step, "schedule": schedule}
+            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def within(config: dict[str, Any]) -> dict[str, Any]:
+    """Brings a perturbed configuration back within its bounds: Ray's factors know none."""
+    for name, (low, high) in BOUNDS.items():
+        if name in config:
+            config[name] = min(max(config[name], low), high)
+    return config
+
+
+def search_population(stage: str, family: str) -> None:
+    """Ray Tune's population-based training: weak members take over the weights of strong ones, and change."""
+    left = OPTIONS.seconds - min(KEPT_SECONDS, 0.5 * OPTIONS.seconds) - (time.monotonic() - BEGAN)
+    if left <= 0:
+        return
+    for variable in ("RAY_USAGE_STATS_ENABLED", "RAY_CHDIR_TO_TRIAL_DIR"):
+        os.environ[variable] = "0"
+    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+    ray.init({where}, log_to_driver=False, logging_level="ERROR")
+    with tempfile.TemporaryDirectory() as storage:
+        scheduler = PopulationBasedTraining(
+            time_attr="step",
+            perturbation_interval=INTERVAL,
+            burn_in_period=0,
+            hyperparam_mutations=dict(MUTATIONS),
+            quantile_fraction={quantile},
+            resample_probability={resample},
+            perturbation_factors={factors},
+            custom_explore_fn=within,
+            log_config=False,
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(member, {"cpu": {cpus}}),
+            param_space={"family": family, **DRAWS},
+            tune_config=tune.TuneConfig(
+                metric="value",
+                mode="max" if SIGN > 0 else "min",
+                scheduler=scheduler,
+                # Members differ from the start: equal ones would have nothing to take over.
+                search_alg=BasicVariantGenerator(points_to_evaluate=[dict(c) for c in FIRST_MEMBERS] or None, random_state=SEED),
+                num_samples=MEMBERS,
+                time_budget_s=left,
+                reuse_actors=True,  # a new process at every turn would take longer than the training
+            ),
+            run_config=tune.RunConfig(storage_path=storage, stop={"step": LAST_STEP}, verbose=0),
+        )
+        ended = [r for r in tuner.fit() if r.metrics and "value" in r.metrics]
+    ray.shutdown()
+    for result in ended:
+        last = result.metrics
+        trial: dict[str, Any] = dict(number=len(DONE), stage=stage, family=family, config=last["schedule"][-1][1])
+        trial |= {"status": "failed" if result.error else "{status}", "value": last["value"], "steps": [(last["step"], last["value"])]}
+        DONE.append(trial | {"schedule": last["schedule"]})
+        print(f"{trial['number']:>4}  {trial['status']:<9}  {trial['value']}  {last['schedule']}", flush=True)
+        if OPTIONS.log:
+            with open(OPTIONS.log, "a") as file:
+                file.write(json.dumps(DONE[-1], default=str) + "\\n")'''
+_VERIFY = """
+    # The best member as one configuration: what it was trained under is a course that one network can follow from the start.
+    furthest = max((r.metrics["step"] for r in ended), default=0)
+    fair = [r.metrics for r in ended if r.metrics["step"] > furthest - INTERVAL and not r.error]
+    if fair:
+        (_, first), *rest = max(fair, key=lambda m: SIGN * m["value"])["schedule"]
+        run_trial("verify", family, {**first, "course": rest} if rest else first)"""
+_REPLAY = '''def replay() -> None:
+    """Trains one model from the start under the schedule that the run has learned."""
+    (_, first), *rest = SCHEDULE
+    run_trial("replay", {family}, {**first, "course": [list(entry) for entry in rest]} if rest else first)'''
+
+
+# PyTorch --------------------------------------------------------------------------------------------------------------
+
+
+def differentiable(brief: Brief) -> str:
+    """The inner training as code, with its hyperparameters as coordinates from 0 to 1."""
+    (code,) = brief.spaces
+    moving = {n: (p.low, p.high, p.log) for n, p in code.space.items() if isinstance(p, Float)}
+    rows = "".join(f"    {literal(n)}: {literal(entry)},\n" for n, entry in moving.items())
+    constants = {n: float(v) for n, v in code.held.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return (
+        f"torch.set_num_threads({brief.threads})\n"
+        f"MOVING = {{  # low, high, and whether on a logarithm\n{rows}}}\nCONSTANTS: dict[str, float] = {literal(constants)}\n"
+        f"DEFAULT: dict[str, float] = {literal({n: code.default[n] for n in moving if code.default.get(n) is not None})}\n{_INNER}"
+    )
+
+
+_INNER = '''START = dict(pair.start(SEED) if callable(pair.start) else pair.start)
+FLAT = torch.cat([tensor.detach().reshape(-1) for tensor in START.values()])
+RULE = Rule("sgd" if pair.optimiser == "sgd" else "adam", pair.momentum)
+LOW, HIGH = (torch.tensor([entry[i] for entry in MOVING.values()], dtype=torch.float64) for i in (0, 1))
+LOG = torch.tensor([entry[2] for entry in MOVING.values()])
+if callable(pair.learning_rate) or pair.learning_rate in MOVING:
+    raise SystemExit("the learning rate is tuned: its gradient is not the optimum's, which is all that this script knows")
+
+
+def named(flat: Any) -> dict[str, Any]:
+    """The parameters by name, as views of the one vector."""
+    parts = torch.split(flat, [tensor.numel() for tensor in START.values()])
+    return {name: part.view(START[name].shape) for name, part in zip(START, parts)}
+
+
+def coordinates(config: dict[str, float]) -> Any:
+    """Where the hyperparameters stand in their ranges, from 0 to 1; what has no value stands in the middle."""
+    found = []
+    for name, (low, high, is_log) in MOVING.items():
+        value = config.get(name)
+        if value is None:
+            found.append(0.5)
+        else:
+            found.append(math.log(value / low) / math.log(high / low) if is_log else (value - low) / (high - low))
+    return torch.tensor(found, dtype=torch.float64).clamp(0.0, 1.0)
+
+
+def values(z: Any) -> dict[str, Any]:
+    """The hyperparameters at `z`, differentiable by it."""
+    positive = torch.where(LOG, LOW, 1.0)
+    scaled = torch.where(LOG, positive * torch.exp(z * torch.log(torch.where(LOG, HIGH, 1.0) / positive)), LOW + z * (HIGH - LOW))
+    constants = {name: torch.tensor(value, dtype=FLAT.dtype) for name, value in CONSTANTS.items()}
+    return constants | dict(zip(MOVING, scaled.clamp(LOW, HIGH).to(FLAT.dtype).unbind()))
+
+
+def train_loss(flat: Any, z: Any, step: int) -> Any:
+    """The training loss of step `step`."""
+    given = (named(flat), values(z))
+    return pair.train_loss(*given) if pair.batches is None else pair.train_loss(*given, pair.batches(step))
+
+
+def second_loss(flat: Any) -> float:
+    """The validation loss whose gradient nobody follows: it stops and it chooses."""
+    with torch.no_grad():
+        return float(pair.second_validation_loss(named(flat)))
+
+
+def advanced(flat: Any, state: Any, step: int, z: Any, steps: int) -> tuple[Any, Any]:
+    """Parameters and state of the optimiser after `steps` further steps of training."""
+    if pair.optimiser == "lbfgs":
+        leaf = flat.clone().requires_grad_()
+        optimiser = torch.optim.LBFGS([leaf], max_iter=steps, max_eval=2 * steps, history_size=20, line_search_fn="strong_wolfe")
+
+        def closure() -> Any:
+            optimiser.zero_grad()
+            loss = train_loss(leaf, z, step)
+            loss.backward()
+            return loss
+
+        optimiser.step(closure)
+        return leaf.detach().clone(), state
+    for number in range(step, step + steps):
+        direction, state = RULE.direction(grad(train_loss)(flat, z, number), state, number)
+        flat = flat - (pair.learning_rate if not isinstance(pair.learning_rate, str) else CONSTANTS[pair.learning_rate]) * direction
+    return flat, state
+
+
+def measure(family: str, config: dict[str, Any]) -> Any:
+    """One step: the second validation loss after a full training."""
+    torch.manual_seed(SEED)
+    flat, _ = advanced(FLAT.clone(), RULE.start(FLAT), 0, coordinates(config), pair.steps)
+    yield pair.steps, second_loss(flat), ()'''
+_DESCENT = '''OUTER_STEPS, OUTER_RATE, PATIENCE = 200, 0.03, 15
+HESSIAN_BATCHES = 8  # averaged where the training has batches
+
+
+def hypergradient(flat: Any, z: Any, step: int) -> Any:
+    """The gradient of the validation loss by the hyperparameters, through the optimum of the training."""
+    count = 1 if pair.batches is None else HESSIAN_BATCHES
+
+    def train(w: Any, at: Any) -> Any:
+        return torch.stack([train_loss(w, at, step + i) for i in range(count)]).mean()
+
+    return implicit_hypergradient(train, lambda w: pair.validation_loss(named(w)), flat, z, solve=conjugate_gradient)
+
+
+def search_hypergradient(stage: str, family: str) -> None:
+    """Adam on the hyperparameters while one training goes on; where the second validation loss was lowest is trained in full."""
+    torch.manual_seed(SEED)
+    began, z = time.monotonic(), coordinates(DEFAULT)
+    flat, state = advanced(FLAT.clone(), RULE.start(FLAT), 0, z, pair.steps)
+    kept = 1.3 * (time.monotonic() - began)  # to train in full what is found
+    rule, step, inner, rate = Rule("adam", second=0.99), pair.steps, min(pair.steps, max(10, pair.steps // 10)), OUTER_RATE
+    memory, moves, halvings, waited = rule.start(z), 0, 0, 0
+    best, lowest, gradient = z, second_loss(flat), hypergradient(flat, z, step)
+    for outer in range(1, OUTER_STEPS + 1):
+        if time.monotonic() - BEGAN + kept >= OPTIONS.seconds - min(KEPT_SECONDS, 0.5 * OPTIONS.seconds) or waited >= PATIENCE:
+            break
+        direction, memory = rule.direction(gradient, memory, moves)
+        moved = (z - rate * direction).clamp(0.0, 1.0)
+        if float((moved - z).abs().max()) < 1e-5:
+            break  # the hyperparameters no longer move
+        ahead, ahead_state = advanced(flat, state, step, moved, inner)
+        loss, found = second_loss(ahead), hypergradient(ahead, moved, step + inner)
+        if not (math.isfinite(loss) and bool(torch.isfinite(ahead).all()) and bool(torch.isfinite(found).all())):
+            rate, halvings, memory, moves = rate / 2, halvings + 1, rule.start(z), 0  # taken back; half as far from now on
+            if halvings > 4:
+                break
+            continue
+        flat, state, z, gradient, step, moves = ahead, ahead_state, moved, found, step + inner, moves + 1
+        print(f"      outer step {outer}: second validation loss {loss}", flush=True)
+        if loss < lowest - 1e-4 * abs(lowest):
+            best, lowest, waited = z, loss, 0
+        else:
+            waited += 1
+    run_trial(stage, family, {name: float(value) for name, value in values(best).items() if name in MOVING})'''
+
+
 # Optuna ---------------------------------------------------------------------------------------------------------------
 
 
 def _optuna(brief: Brief, out: Search) -> None:
     out.imports |= {"import hashlib", "import optuna", "import warnings"}
     stages = [s for s in brief.stages if s.strategy in OPTUNA]
+    in_groups = any(s.moves for s in stages)
     for code in brief.spaces:
-        own = [s.space for s in stages if s.space is not None and s.family == code.family]
-        out.blocks.append(_suggest(code, own[0] if own else code.space))
+        own = [s.space for s in stages if s.space is not None and s.family == code.family and not s.moves]
+        out.blocks.append(_suggest(code, own[0] if own else code.space, in_groups=in_groups))
     names = ", ".join(f"{literal(c.family)}: {_suggest_name(c.family)}" for c in brief.spaces)
     texts = {n: _texts(p) for c in brief.spaces for n, p in c.space.items() if isinstance(p, Choice) and not _is_plain(p)}
-    outside = [dict(c) for code in brief.spaces for c in _tried(brief, code) if code.space.faults(code.space.active(c))]
+    outside = _outside(brief)
     stage = stages[0]
     sampler, pruner = _sampler(stage), _pruner(stage)
     learns = stage.strategy in (Strategy.TPE, Strategy.HYPERBAND, Strategy.GP)
     out.blocks.append(
         f"SUGGEST = {{{names}}}\n"
         + (f"TEXTS = {texts!r}\n" if texts else "")
-        + (f"OUTSIDE = {literal(outside)}  # starts that do not belong to the space\n" if outside else "")
         + f"\n\n{sampler}\n\n\n{pruner}\n\n\n{_SEED_OF}\n\n\n"
         + _ASK_AGAIN * learns
         + _ASK * (not learns)
         + "\n\n\n"
         + _OPTUNA_SEARCH.format(
             direction=literal(brief.direction),
-            known='{n: v for n, v in t["config"].items() if n not in HELD.get(family, {})}'
-            if any(c.held for c in brief.spaces)
-            else 't["config"]',
+            known=_known(brief, in_groups),
+            begins=_GROUP_BEGINS if in_groups else "",
+            earlier=_EARLIER if in_groups else 't["stage"] == "pilot"',
+            names=", names" if in_groups else "",
+            asked="" if not in_groups else "_moved",
+            moved="{**base, **config}" if in_groups else "config",
             value="TEXTS.get(name, {}).get(repr(value), value)" if texts else "value",
             not_outside=' and t["config"] not in OUTSIDE' if outside else "",
             reported=_WILCOXON if stage.pruner.name == "wilcoxon" else _MEAN,
@@ -334,6 +669,13 @@ def _optuna(brief: Brief, out: Search) -> None:
     )
 
 
+def _known(brief: Brief, in_groups: bool) -> str:
+    """An expression: what the study knows of the configuration of an earlier trial."""
+    if in_groups:
+        return '{n: t["config"][n] for n in names if n in t["config"]}'
+    return '{n: v for n, v in t["config"].items() if n not in HELD.get(family, {})}' if any(c.held for c in brief.spaces) else 't["config"]'
+
+
 def _tried(brief: Brief, code: SpaceCode) -> list[Config]:
     return [config for family, config in brief.race if family == code.family] or list(code.starts)
 
@@ -342,19 +684,21 @@ def _suggest_name(family: str) -> str:
     return "suggest_" + "".join(c if c.isalnum() else "_" for c in family)
 
 
-def _suggest(code: SpaceCode, space: SearchSpace) -> str:
+def _suggest(code: SpaceCode, space: SearchSpace, *, in_groups: bool) -> str:
     lines = []
     for name, p in space.items():
         drawn = _drawn(name, p)
-        if p.when:
+        if in_groups:
+            lines.append(f"    if {literal(name)} in names:\n        config[{literal(name)}] = {drawn}")
+        elif p.when:
             condition = " and ".join(f"config.get({literal(parent)}) in {literal(tuple(values))}" for parent, values in p.when.items())
             lines.append(f"    if {condition}:\n        config[{literal(name)}] = {drawn}")
         else:
             lines.append(f"    config[{literal(name)}] = {drawn}")
     body = "\n".join(lines)
     return (
-        f"def {_suggest_name(code.family)}(trial: optuna.Trial) -> dict[str, Any]:\n"
-        f'    """The search space of {code.family}."""\n'
+        f"def {_suggest_name(code.family)}(trial: optuna.Trial{', names: tuple[str, ...]' if in_groups else ''}) -> dict[str, Any]:\n"
+        f'    """The search space of {code.family}{", as far as it moves" if in_groups else ""}."""\n'
         f"    config: dict[str, Any] = {{}}\n{body}\n    return config"
     )
 
@@ -467,6 +811,20 @@ _WILCOXON = """            # The score of this fold alone, from the running mean
             trial.report(float(f"{(step * value - before * mean) / max(1, step - before):.12g}"), step)
 """
 _SOURCE = "    if len(study.trials) >= 12:\n        source = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))\n"
+_GROUP_BEGINS = """    names = MOVES.get(stage) or tuple(SPACE_NAMES[family])
+    base = base_of(stage, family)
+    still = {n: v for n, v in base.items() if n not in names}
+
+    def suggest_moved(trial: optuna.Trial) -> dict[str, Any]:
+        return suggest(trial, names)
+
+"""
+_EARLIER = '(t["stage"] == "pilot" or (t["stage"] != stage and all(t["config"].get(n) == v for n, v in still.items())))'
+_BASE = '''def base_of(stage: str, family: str) -> dict[str, Any]:
+    """What a stage leaves as it is: the best configuration of the stages before it, else the default."""
+    before = [t for t in DONE if t["status"] == "completed" and t["family"] == family and t["stage"] != stage{not_outside}]
+    found = max(before, key=lambda t: (SIGN * t["value"], -t["number"]), default={{"config": {{}}}})
+    return {{**DEFAULTS[family], **found["config"]}}'''
 _OPTUNA_SEARCH = '''def search_with_optuna(stage: str, family: str, trials: int | None = None) -> None:
     """Asks and tells a study in memory that has learned from the race."""
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
@@ -494,13 +852,13 @@ _OPTUNA_SEARCH = '''def search_with_optuna(stage: str, family: str, trials: int 
         else:
             study.tell(trial, state=states[done["status"]])
 
-    for t in [t for t in DONE if t["family"] == family and t["stage"] == "pilot"]:
+{begins}    for t in [t for t in DONE if t["family"] == family and {earlier}]:
         known = {known}
         seen.add(identity(known))
         if t["status"] == "completed"{not_outside}:
             study.enqueue_trial({{name: {value} for name, value in known.items()}})
             trial = study.ask()
-            suggest(trial)
+            suggest(trial{names})
             observe = observer(trial, False)
             for step, value in t["steps"] if {observe} is not None else ():
                 observe(step, value)
@@ -508,10 +866,10 @@ _OPTUNA_SEARCH = '''def search_with_optuna(stage: str, family: str, trials: int 
             full += 1
 {source}    key = 0
     while not is_over() and (trials is None or key < trials):
-        trial, config = ask(study, suggest, key, seen, source)
+        trial, config = ask(study, suggest{asked}, key, seen, source)
         seen.add(identity(config))
         observe = observer(trial, full >= {first})
-        done = run_trial(stage, family, config, {observe})
+        done = run_trial(stage, family, {moved}, {observe})
         full += done["status"] == "completed"
         tell(trial, done)
         key += 1'''

@@ -11,24 +11,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from advisor import __version__
 from advisor.core.errors import AdvisorError, CannotRunError, InputError
 from advisor.core.events import Noted, StudyState, TrialState
 from advisor.core.facts import Column, ColumnKind, Facts, Task
 from advisor.core.family import Family
+from advisor.core.lineage import Schedule, schedule_of
 from advisor.core.metrics import metric as metric_named
 from advisor.core.objective import OwnObjective
-from advisor.core.own import FAMILY
+from advisor.core.own import FAMILY, own_family
 from advisor.core.plan import Candidate, Plan, Stage, Strategy
 from advisor.core.space import Choice, Config, SearchSpace
 from advisor.report.excerpts import Excerpt, excerpt
 from advisor.report.script import script_text
-from advisor.report.script_brief import Brief, LadderCode, ModelCode, OwnCode, SpaceCode, StageCode, TableCode, literal
+from advisor.report.script_brief import Brief, LadderCode, ModelCode, OwnCode, PopulationCode, SpaceCode, StageCode, TableCode, literal
 from advisor.report.script_search import EXPORTED, OPTUNA, SPACE_STAND_INS
 from advisor.session.folder import RunFolder, write_atomically
 from advisor.session.planning import load_plan, rulebook
+from advisor.session.verifying import VERIFY
 
 if TYPE_CHECKING:
     from advisor.session.walking import Walk
@@ -39,6 +41,7 @@ PIPELINES, COLUMNS, SPLITTING, LEVELS = (
     "advisor.objectives.splitting",
     "advisor.engines.levels",
 )
+HYPERGRADIENT = "advisor.engines.hypergradient"
 HEAD_BYTES = 4 * 2**20
 """So much of a delimited file is read to find out how it is written."""
 FORMATS = ("script",)
@@ -75,6 +78,8 @@ def write_script(folder: RunFolder, state: StudyState) -> Path:
     return path
 
 
+WHOLE = (Strategy.HALVING, Strategy.PBT)
+"""Strategies that end by themselves."""
 SCRIPT_SECONDS = 3.0
 """What writing a script takes where scikit-learn's estimators have to be imported for it. Seen: 1 to 2 s on two busy cores."""
 
@@ -110,12 +115,14 @@ def script_of_run(folder: RunFolder, state: StudyState) -> str:
     planned = {s.name: s for s in plan.stages}
     stages = []
     for started in state.stages:
-        if started.stage in ("pilot", "confirm"):
+        if started.stage in ("pilot", "confirm", VERIFY):
             continue
         trials = [t for t in state.trials.values() if t.stage == started.stage]
         stage = planned.get(started.stage) or Stage(
             name=started.stage, strategy=Strategy(started.strategy), engine=started.engine, trials=len(trials), seconds=0
         )
+        if stage.strategy not in (Strategy.GRID, *WHOLE):  # a stage ends with its time: what it held is known by now
+            stage = stage.model_copy(update={"trials": sum(t.status != "interrupted" for t in trials)})
         space = SearchSpace.model_validate({"parameters": started.space})
         stages.append((stage, trials[0].family if trials else plan.family, space))
     if not stages:
@@ -134,7 +141,17 @@ def script_of_run(folder: RunFolder, state: StudyState) -> str:
         race=race,
         folder=request.working_folder,
         rows=_development_rows(folder),
+        schedule=_schedule(state, plan),
     )
+
+
+def _schedule(state: StudyState, plan: Plan) -> Schedule:
+    """What the best member of a population was trained under; empty where the run has none."""
+    populations = {s.stage for s in state.stages if s.strategy == Strategy.PBT.value}
+    sign = 1 if plan.direction == "maximize" else -1
+    ended = [t for t in state.trials.values() if t.stage in populations and t.status == "completed" and t.value is not None]
+    best = max(ended, key=lambda t: (sign * (t.value or 0.0), -t.number), default=None)
+    return () if best is None else schedule_of(state.trials, best.number)
 
 
 def _development_rows(folder: RunFolder) -> int | None:
@@ -164,8 +181,9 @@ def _script(
     race: tuple[tuple[str, Config], ...],
     folder: str = "",
     rows: int | None = None,
+    schedule: Schedule = (),
 ) -> str:
-    """`rows` are those that the splits divide, where a run has counted them."""
+    """`rows` are those that the splits divide, where a run has counted them; `schedule` is what a population has learned."""
     refused = [s.strategy.value for s, _, _ in stages if s.strategy not in EXPORTED]
     if refused:
         raise CannotRunError(f"no script can be written for {refused[0]}", where=name, cure="Export a plan with another strategy.")
@@ -179,6 +197,16 @@ def _script(
         type(p).__name__ == "Int" and getattr(p, "log", False) for c in candidates for _, p in c.space.items()
     ):
         roots.append(("advisor.engines.sklearn_search", "IntLogUniform"))
+    if isinstance(subject, OwnCode) and subject.kind == "differentiable":
+        roots.append((HYPERGRADIENT, "Rule"))
+    if any(s.strategy is Strategy.HYPERGRADIENT for s, _, _ in stages):
+        if isinstance(subject, TableCode):
+            raise CannotRunError(
+                "no script can be written for hypergradients on a table",
+                where=name,
+                cure="They train the advisor's own network with a penalty for each of its parts; `advisor predict` uses the run's model.",
+            )
+        roots += [(HYPERGRADIENT, "implicit_hypergradient"), (HYPERGRADIENT, "conjugate_gradient")]
     is_fine = any(s.name == "fine" for s, _, _ in stages)
     without = {"Config", "SearchSpace", "Float", "Int", "Choice", "Task", "Validation", "Value"}
     if is_fine:
@@ -196,7 +224,7 @@ def _script(
         direction=plan.direction,
         subject=subject,
         spaces=tuple(_space_code(c, stages, ladders) for c in candidates),
-        stages=tuple(_stage_code(plan, facts, s, family, space, stages, ladders.get(s.name)) for s, family, space in stages),
+        stages=tuple(_stage_code(plan, facts, s, family, space, stages, ladders.get(s.name), schedule) for s, family, space in stages),
         race=race,
         seed=plan.seed,
         threads=plan.envelope.threads_per_worker,
@@ -259,6 +287,41 @@ def _ladder(plan: Plan, facts: Facts, stage: Stage, rows: int | None) -> LadderC
     return LadderCode(candidates, is_grid, fewest_rows(classes=classes, splits=splits), FACTOR, FINALISTS)
 
 
+def _steps(plan: Plan, facts: Facts) -> tuple[int, int]:
+    """First and last step of a full trial, as `session.proposing` has them."""
+    own = facts.objective
+    if own is not None and own.fidelity is not None:
+        return own.fidelity.low, own.fidelity.high
+    return 1, int(plan.candidate.fixed.get("epochs", 1))
+
+
+def _population(plan: Plan, facts: Facts, schedule: Schedule) -> PopulationCode:
+    """Population-based training, as `session.proposing` and the engine have it.
+
+    Raises: CannotRunError where Ray is not installed.
+    """
+    from advisor.engines.ray_tune import EVENTS, FACTORS, FEWEST_MEMBERS, MOST_MEMBERS, QUANTILE, RESAMPLE
+
+    family = own_family(facts.objective, plan.space) if facts.objective is not None else rulebook().families[plan.family]
+    space = plan.space.restrict(plan.space.free)
+    slots, steps = plan.envelope.workers, _steps(plan, facts)[1]
+    return PopulationCode(
+        family=plan.family,
+        space=space,
+        starts=tuple({n: v for n, v in s.items() if n in space.parameters} for s in plan.starts),
+        mutable=tuple(n for n in space.parameters if n in family.mutable or not family.mutable),
+        members=min(max(FEWEST_MEMBERS, slots), MOST_MEMBERS),
+        steps=steps,
+        interval=max(1, round(steps / EVENTS)),
+        quantile=QUANTILE,
+        resample=RESAMPLE,
+        factors=FACTORS,
+        slots=slots,
+        cluster=facts.answers.cluster,
+        schedule=schedule,
+    )
+
+
 def _is_random(stage: Stage, ladders: Mapping[str, LadderCode]) -> bool:
     """True when the stage's candidates are drawn by `ParameterSampler`."""
     ladder = ladders.get(stage.name)
@@ -283,6 +346,7 @@ def _space_code(
         space=space,
         held={n: p.choices[0] if isinstance(p, Choice) else p.low for n, p in whole.items() if n not in space.parameters},
         starts=candidate.starts,
+        default=whole.default(),
         levels=chosen,
         grid=branches(space, chosen) if chosen else (),
         branches=branches(space, marked) if has_random else (),
@@ -308,8 +372,11 @@ def _stage_code(
     space: SearchSpace | None,
     stages: Sequence[tuple[Stage, str | None, SearchSpace | None]],
     ladder: LadderCode | None,
+    schedule: Schedule,
 ) -> StageCode:
     wanted: dict[str, Any] = {"ladder": ladder}
+    if stage.strategy is Strategy.PBT:
+        wanted["population"] = _population(plan, facts, schedule)
     if stage.strategy in OPTUNA:
         from advisor.engines.optuna_study import explicit_settings
 
@@ -323,8 +390,17 @@ def _stage_code(
         wanted |= {"sampler": sampler, "pruner": pruner, "pruner_settings": given, "full_length_first": full}
     from advisor.session.proposing import ENDLESS_TRIALS
 
+    whole = plan.space.restrict(plan.space.free)
+    wanted["moves"] = moves = tuple(n for n in whole.parameters if n in stage.space) if set(stage.space) < set(whole.parameters) else ()
+    if moves and any(p.when for _, p in whole.items()):
+        raise CannotRunError(
+            f"no script can be written for a stage that moves a part of a space with conditions: {stage.name}",
+            where=plan.data,
+            cure="Export a plan whose stages move all hyperparameters.",
+        )
     n_iter = plan.budget.trials_cap or ENDLESS_TRIALS
-    trials = stage.trials if stage.name == "fine" or (len(stages) > 1 and stage.strategy not in (Strategy.GRID, Strategy.HALVING)) else None
+    is_last = stage.name == stages[-1][0].name
+    trials = stage.trials if stage.name == "fine" or (not is_last and stage.strategy not in (Strategy.GRID, *WHOLE)) else None
     return StageCode(name=stage.name, strategy=stage.strategy, family=family, space=space, trials=trials, n_iter=n_iter, **wanted)
 
 
@@ -612,7 +688,8 @@ def _own(facts: Facts, own: OwnObjective, name: str, folder: str) -> OwnCode:
         return OwnCode(family=FAMILY, code=code, call="", kind="command", fidelity=fidelity)
     module, _, function = own.name.partition(":")
     found = _module_file(module, folder) if function.isidentifier() else None
-    if own.kind not in ("function", "optuna") or found is None or function not in _top_level(found):
+    is_ours = module.split(".")[0] == "advisor"  # a class that wraps what was handed over in memory
+    if own.kind not in IMPORTED or is_ours or found is None or function not in _top_level(found):
         raise CannotRunError(
             f"the objective {own.name} is nothing that a script can import",
             where=name,
@@ -620,10 +697,28 @@ def _own(facts: Facts, own: OwnObjective, name: str, folder: str) -> OwnCode:
         )
     name_in = found.stem if module.endswith(".py") else module
     root = found.parents[name_in.count(".") + (found.name == "__init__.py")]
-    code = (
-        f"sys.path.insert(0, {literal(str(root))})  # where {name_in} is found\nfrom {name_in} import {function} as objective  # noqa: E402"
-    )
-    return OwnCode(family=FAMILY, code=code, call="objective(dict(config))", kind=own.kind, fidelity=fidelity)
+    local = "pair" if own.kind == "differentiable" else "objective"
+    named = function if function == local else f"{function} as {local}"
+    code = f"sys.path.insert(0, {literal(str(root))})  # where {name_in} is found\nfrom {name_in} import {named}  # noqa: E402"
+    resumed = f"objective(dict(config), {'checkpoint=' if _takes_keyword(found, function) else ''}checkpoint)"
+    return OwnCode(family=FAMILY, code=code, call="objective(dict(config))", kind=IMPORTED[own.kind], fidelity=fidelity, resumed=resumed)
+
+
+IMPORTED: dict[str, Literal["function", "optuna", "differentiable"]] = {
+    "function": "function",
+    "optuna": "optuna",
+    "differentiable": "differentiable",
+}
+"""Kinds of objectives that a script imports by name, to how it calls them."""
+
+
+def _takes_keyword(source: Path, function: str) -> bool:
+    """False where the function's second argument is the checkpoint under another name."""
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            given = node.args
+            return given.kwarg is not None or "checkpoint" in {a.arg for a in (*given.args, *given.kwonlyargs)}
+    return True
 
 
 def _module_file(module: str, folder: str) -> Path | None:

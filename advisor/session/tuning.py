@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -264,6 +265,7 @@ def describe(
 
     Raises: InputError when it cannot be called, or space, direction, fidelity or starts are not what they must be.
     """
+    given = objective
     if hasattr(objective, "second_validation_loss"):  # a pair of differentiable losses is called by nobody
         from advisor.objectives.trained import TrainedInFull
 
@@ -296,7 +298,7 @@ def describe(
         brought = Bounded(objective, fidelity.high)
     steps = _takes_steps(objective)
     return brought, OwnObjective(
-        name=name_of(objective),
+        name=name_of(given),
         kind=kind,
         space=found,
         direction=direction,
@@ -376,10 +378,22 @@ def name_of(objective: Callable[..., Any]) -> str:
     called = getattr(objective, "name", None)
     if isinstance(called, str) and called:  # it says so itself: a command is called like its script
         return called
+    if not hasattr(objective, "__qualname__") and (variable := _variable(objective)) is not None:
+        return variable
     name = getattr(objective, "__qualname__", None) or type(objective).__name__
     module = getattr(objective, "__module__", "") or ""
     short = str(name).rsplit(".", 1)[-1].strip("<>")
     return short if module in ("", "__main__", "builtins") else f"{module}:{short}"
+
+
+def _variable(value: Any) -> str | None:
+    """``module:variable`` of an object that stands at the top level of a module which can be imported again; None without one."""
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and name.split(".")[0] != "advisor":
+            for variable, found in list(getattr(module, "__dict__", {}).items()):
+                if found is value:
+                    return f"{name}:{variable}"
+    return None
 
 
 def _folder(run_dir: str | Path | None, own: OwnObjective, facts: Facts) -> RunFolder:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -20,8 +20,12 @@ import advisor
 from advisor import session
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.events import StudyState, TrialState
-from advisor.core.plan import Plan
+from advisor.core.plan import Plan, Strategy
+from advisor.session import exporting
 from advisor.session.exporting import export, script_of_plan
+from advisor.session.folder import Request, RunFolder
+from advisor.session.planning import rulebook
+from advisor.session.running import prepare_table
 
 BOWL = '''
 class Step:
@@ -67,13 +71,31 @@ BLOCKED = (
 
 
 def carried_out(
-    script: str, folder: Path, trials: int, *, path: Path | None = None, blocked: bool = True, seconds: float = 500
+    script: str,
+    folder: Path,
+    trials: int,
+    *,
+    path: Path | None = None,
+    blocked: bool = True,
+    seconds: float = 500,
+    options: tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
     """The trials of `script` in an interpreter of its own."""
     file, log = folder / "exported.py", folder / "trials.jsonl"
     file.write_text(script, encoding="utf-8")
     log.unlink(missing_ok=True)
-    arguments = [str(file), "--trials", str(trials), "--seconds", str(seconds), "--log", str(log), "--out", str(folder / "result")]
+    arguments = [
+        str(file),
+        "--trials",
+        str(trials),
+        "--seconds",
+        str(seconds),
+        "--log",
+        str(log),
+        "--out",
+        str(folder / "result"),
+        *options,
+    ]
     done = subprocess.run(
         [sys.executable, *(["-c", BLOCKED] if blocked else []), *arguments],
         capture_output=True,
@@ -100,14 +122,24 @@ def assert_same(theirs: list[dict[str, Any]], ours: list[TrialState]) -> None:
         assert script.get("value") == (None if run.value is None else pytest.approx(run.value, rel=1e-12)), f"trial {run.number}"
 
 
-def tuned(folder: Path, source: str, function: str, space: Mapping[str, Any] | None, monkeypatch: pytest.MonkeyPatch, **rest: Any) -> Path:
+def tuned(
+    folder: Path,
+    source: str,
+    function: str,
+    space: Mapping[str, Any] | None,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    seconds: float = 600,
+    isolation: Literal["process", "inline"] = "inline",
+    **rest: Any,
+) -> Path:
     """The run of a function of a module of its own."""
     name = f"own_{re.sub('[^a-z0-9]', '_', folder.name)}"
     (folder / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.chdir(folder)
     module = __import__(name)
-    advisor.tune(getattr(module, function), space, budget_seconds=600, run_dir=folder / "run", isolation="inline", force=True, **rest)
+    advisor.tune(getattr(module, function), space, budget_seconds=seconds, run_dir=folder / "run", isolation=isolation, force=True, **rest)
     return folder / "run"
 
 
@@ -160,8 +192,112 @@ def test_an_objective_of_optuna_is_repeated_with_optuna_alone(tmp_path: Path, mo
     assert_same(carried_out(export(run_dir), tmp_path, 30, path=tmp_path), of_search(session.follow(run_dir).poll()))
 
 
-def run_of(table: Path | str, folder: Path, **answers: Any) -> tuple[Path, Plan]:
-    facts = advisor.gather(table, budget_seconds=300, workers=1, force=True, **answers)
+DRIFTING = """
+from advisor import Measurement
+
+def drifting(config, checkpoint=None):
+    \"\"\"A point that a rate draws to zero, and that noise pushes away.\"\"\"
+    step, x = checkpoint or (0, 5.0)
+    for step in range(step + 1, 9):
+        x = x - config["rate"] * x + 0.05 * config["noise"] * config["held"]
+        yield Measurement(step, abs(x), (step, x))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_population_is_a_script_on_ray_that_replays_what_the_run_has_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"rate": advisor.Float(1e-3, 1.0, log=True), "noise": advisor.Float(0.0, 1.0), "held": advisor.Float(0.5, 0.5)}
+    fidelity = advisor.Fidelity("epoch", 1, 8)
+    asked: dict[str, Any] = {"strategy": "pbt", "goal": "schedule", "fidelity": fidelity, "workers": 2, "isolation": "process"}
+    run_dir = tuned(tmp_path, DRIFTING, "drifting", space, monkeypatch, seconds=90, **asked)
+    members = [t for t in session.follow(run_dir).poll().trials.values() if t.stage == "search" and t.status == "completed"]
+    script = export(run_dir)
+    (replayed,) = carried_out(script, tmp_path, 1, path=tmp_path, blocked=False, options=("--replay",))
+    assert replayed["value"] == min(t.value for t in members if t.value is not None)
+
+    theirs = [t for t in carried_out(script, tmp_path, 99, path=tmp_path, blocked=False, seconds=150) if t["stage"] == "search"]
+    assert len(theirs) == 8
+    assert len({repr(t["schedule"]) for t in theirs}) > 1, "the members are all alike"
+    assert any(len(t["schedule"]) > 1 for t in theirs), "no member has taken anything over"
+    drifting = sys.modules[f"own_{re.sub('[^a-z0-9]', '_', tmp_path.name)}"].drifting
+    for trial in theirs:
+        checkpoint, value = None, 5.0
+        for number, (_, config) in enumerate(trial["schedule"]):
+            ends = [*(step for step, _ in trial["schedule"]), trial["steps"][-1][0]]
+            for measurement in drifting({**config, "held": 0.5}, checkpoint):
+                checkpoint, value = measurement.checkpoint, measurement.value
+                if measurement.step == ends[number + 1]:
+                    break
+        assert value == trial["value"]
+
+
+PAIR = """
+import advisor
+import torch
+
+draws = torch.Generator().manual_seed(0)
+truth = torch.tensor([2.0, 2.0, 0.0, 0.0])
+
+
+def rows(count):
+    x = torch.randn(count, 4, generator=draws)
+    return x, x @ truth + torch.randn(count, generator=draws)
+
+
+def error(x, y):
+    return lambda p: ((x @ p["w"] - y) ** 2).mean()
+
+
+fitted = error(*rows(30))
+pair = advisor.Differentiable(
+    start={"w": torch.zeros(4)},
+    train_loss=lambda p, h: fitted(p) + sum(h[f"l{i}"] * p["w"][i] ** 2 for i in range(4)),
+    validation_loss=error(*rows(80)),
+    second_validation_loss=error(*rows(80)),
+    steps=40,
+    learning_rate=0.1,
+    optimiser="OPTIMISER",
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimiser", ["adam", "sgd", "lbfgs"])
+def test_a_hypergradient_is_followed_to_where_the_run_ended(optimiser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {f"l{i}": advisor.Float(1e-4, 10.0, log=True, default=0.01) for i in range(4)}
+    source = PAIR.replace("OPTIMISER", optimiser)
+    run_dir = tuned(tmp_path, source, "pair", space, monkeypatch, goal="research", strategy="hypergradient", seconds=90)
+    found = [t for t in session.follow(run_dir).poll().trials.values() if t.stage == "search"][-1]
+    theirs = carried_out(export(run_dir), tmp_path, 99, path=tmp_path, blocked=False)
+    # Single precision (2^-24) through a few hundred steps and a logarithm.
+    assert theirs[-1]["config"] == pytest.approx(found.config, rel=1e-4)
+    assert theirs[-1]["value"] == pytest.approx(found.value, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_network_follows_a_schedule_in_the_script_as_in_a_trial(tmp_path: Path) -> None:
+    facts = advisor.gather("sklearn:iris", budget_seconds=300, workers=1, force=True, model="mlp", strategy="pbt", goal="schedule")
+    plan = advisor.recommend(facts)
+    schedule = ((0, {"lr": 0.01, "dropout": 0.1, "weight_decay": 1e-4}), (3, {"lr": 0.001, "dropout": 0.3, "weight_decay": 1e-2}))
+    (stage,) = [s for s in plan.stages if s.strategy is Strategy.PBT]
+    script = exporting._script(
+        plan, plan, facts, name="plan", data="sklearn:iris", stages=[(stage, plan.family, plan.space)], race=(), schedule=schedule
+    )
+    (replayed,) = carried_out(script, tmp_path, 1, options=("--replay",))
+
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    prepared = prepare_table(folder, Request(data="sklearn:iris"), plan, facts)
+    family = rulebook().families["mlp"].model_copy(update={"fixed": plan.candidate.fixed})
+    config = {**plan.space.default(), **schedule[0][1], "course": [[3, schedule[1][1]]]}
+    *_, last = prepared.objective(family, seed=plan.seed)(config)
+    assert replayed["steps"][-1] == [last.step, pytest.approx(last.value, rel=1e-9)]
+
+
+def run_of(table: Path | str, folder: Path, *, seconds: float = 300, **answers: Any) -> tuple[Path, Plan]:
+    facts = advisor.gather(table, budget_seconds=seconds, workers=1, force=True, **answers)
     plan = advisor.recommend(facts)
     advisor.execute(plan, table, run_dir=folder / "run", facts=facts)
     return folder / "run", plan
@@ -196,7 +332,7 @@ def test_halving_cuts_the_rows_and_climbs_as_the_run_did(model: str, is_grid: bo
     x = source.normal(size=(2600, 3))
     table = {**{f"f{i}": x[:, i] for i in range(3)}, "outcome": np.where(x[:, 0] + source.normal(size=2600) > 0, "yes", "no")}
     pl.DataFrame(table).write_csv(tmp_path / "table.csv")
-    answers = {"freeze": {"n_neighbors": 20, "p": 2.0}} if is_grid else {}
+    answers: dict[str, Any] = {"freeze": {"n_neighbors": 20, "p": 2.0}} if is_grid else {}
     run_dir, _ = run_of(tmp_path / "table.csv", tmp_path, target="outcome", model=model, strategy="halving", trials=20, **answers)
     state = session.follow(run_dir).poll()
     searched = [t for t in of_search(state) if t.stage == "search"]
@@ -206,6 +342,23 @@ def test_halving_cuts_the_rows_and_climbs_as_the_run_did(model: str, is_grid: bo
     theirs = carried_out(script, tmp_path, len(of_search(state)))
     assert_same(theirs, of_search(state))
     assert [t["rows"] for t in theirs] == [t.rows for t in of_search(state)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("strategy", ["tpe", "random"])
+def test_stages_that_move_a_part_keep_the_best_of_the_rest(strategy: str, table: Path, tmp_path: Path) -> None:
+    facts = advisor.gather(table, target="outcome", budget_seconds=300, workers=1, force=True, model="knn", strategy=strategy, trials=24)
+    plan = advisor.recommend(facts)
+    pilot, search, confirm = plan.stages
+    parts = {"capacity": ("n_neighbors", "p"), "regularisation": ("n_neighbors", "weights")}
+    groups = [search.model_copy(update={"name": name, "space": moves, "trials": 9}) for name, moves in parts.items()]
+    plan = plan.model_copy(update={"stages": (pilot, *groups, confirm)})
+    advisor.execute(plan, table, run_dir=tmp_path / "run")
+    RunFolder(tmp_path / "run").write_facts(facts)
+    state = session.follow(tmp_path / "run").poll()
+    assert {t.stage for t in state.trials.values()} >= {"pilot", *parts}
+    assert_same(carried_out(export(tmp_path / "run"), tmp_path, len(of_search(state))), of_search(state))
 
 
 @pytest.mark.slow
