@@ -224,7 +224,7 @@ def loop_for(walk: Walk, stage: Stage) -> LibraryLoop | None:
         case Strategy.PBT:
             from advisor.engines.ray_tune import PopulationLoop
 
-            mutable = walk.family(walk.plan.family).mutable or None
+            mutable = walk.family(walk.plan.family).mutable
             return PopulationLoop(mutable=mutable, **_distributed(walk, stage))
         case Strategy.ASHA if cluster is not None:
             from advisor.engines.ray_tune import AshaLoop
@@ -252,7 +252,7 @@ def _distributed(walk: Walk, stage: Stage) -> dict[str, Any]:
         "space": space,
         "direction": plan.direction,
         "steps": steps_of(walk)[1],
-        "folder": walk.folder.work / "ray",
+        "folder": walk.folder.work / "ray" / stage.name,
         "seed": plan.seed,
         "starts": [s for number, s in enumerate(starts) if s not in starts[:number]],
         "cluster": where,
