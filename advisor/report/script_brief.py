@@ -158,6 +158,18 @@ class PopulationCode:
 
 
 @dataclass(frozen=True, slots=True)
+class KerasCode:
+    """Hyperband by KerasTuner."""
+
+    epochs: int
+    """Of a full training."""
+    factor: int
+    """One of so many goes on."""
+    seed: int
+    """What KerasTuner is given, which shares its draws between neighbouring seeds."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageCode:
     """One stage of the search."""
 
@@ -185,6 +197,8 @@ class StageCode:
     """What moves in it where that is not all that is free; the rest stays at the best of the stages before."""
     ladder: LadderCode | None = None
     """Successive halving on rows."""
+    keras: KerasCode | None = None
+    """Hyperband by KerasTuner; None where Optuna's runs it."""
     population: PopulationCode | None = None
     """Population-based training."""
 

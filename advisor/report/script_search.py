@@ -37,8 +37,10 @@ def searches(brief: Brief) -> Search:
     if (outside := _outside(brief)) and (any(s.strategy in OPTUNA for s in brief.stages) or any(s.moves for s in brief.stages)):
         out.blocks.append(f"OUTSIDE = {literal(outside)}  # starts that do not belong to the space")
     strategies = {s.strategy for s in brief.stages}
-    if strategies & OPTUNA:
+    if any(_by_optuna(s) for s in brief.stages):
         _optuna(brief, out)
+    for stage in [s for s in brief.stages if s.keras is not None]:
+        _keras(brief, stage, out)
     ladders = [s.ladder for s in brief.stages if s.ladder is not None]
     if strategies & {Strategy.RANDOM, Strategy.PORTFOLIO} or any(not ladder.is_grid for ladder in ladders):
         _random(brief, out)
@@ -62,9 +64,15 @@ def searches(brief: Brief) -> Search:
     return out
 
 
+def _by_optuna(stage: StageCode) -> bool:
+    return stage.strategy in OPTUNA and stage.keras is None
+
+
 def _call(stage: StageCode, family: str) -> str:
     most = "" if stage.trials is None else f", trials={stage.trials}"
     match stage.strategy:
+        case Strategy.HYPERBAND if stage.keras is not None:
+            return f"search_with_keras_tuner({literal(stage.name)}, {family})"
         case Strategy.GRID if stage.name == "fine":
             return f"search_fine({literal(stage.name)}, {family}{most})"
         case Strategy.GRID:
@@ -494,6 +502,105 @@ _REPLAY = '''def replay() -> None:
     run_trial("replay", {family}, {**first, "course": [list(entry) for entry in rest]} if rest else first)'''
 
 
+# KerasTuner -----------------------------------------------------------------------------------------------------------
+
+
+def _keras(brief: Brief, stage: StageCode, out: Search) -> None:
+    assert stage.keras is not None
+    out.imports |= {"import keras", "import keras_tuner", "import tempfile"}
+    (code,) = brief.spaces
+    lines = []
+    for name, p in code.space.items():
+        drawn = f"    config[{literal(name)}] = {_keras_drawn(name, p)}"
+        for level, (parent, values) in enumerate((p.when or {}).items()):
+            above = code.space.parameters[parent]
+            allowed = [i for i, c in enumerate(above.choices) if c in values] if isinstance(above, Choice) else list(values)
+            lines.append(f"{'    ' * (level + 1)}with hp.conditional_scope({literal(parent)}, {literal(allowed)}):")
+        depth = len(p.when or {})
+        if depth:
+            lines.append(f"{'    ' * (depth + 1)}value = {_keras_drawn(name, p)}")
+            condition = " and ".join(
+                f"config.get({literal(parent)}) in {literal(tuple(values))}" for parent, values in (p.when or {}).items()
+            )
+            lines.append(f"    if {condition}:\n        config[{literal(name)}] = value")
+        else:
+            lines.append(drawn)
+    body = "\n".join(lines)
+    out.blocks.append(
+        f"def asked(hp: keras_tuner.HyperParameters) -> dict[str, Any]:\n"
+        f'    """The search space in KerasTuner\'s words; a choice is drawn by its place."""\n'
+        f"    config: dict[str, Any] = {{}}\n{body}\n    return config\n\n\n"
+        + _KERAS.replace("{epochs}", str(stage.keras.epochs))
+        .replace("{factor}", str(stage.keras.factor))
+        .replace("{seed}", str(stage.keras.seed))
+    )
+
+
+def _keras_drawn(name: str, p: Float | Int | Choice) -> str:
+    match p:
+        case Choice():
+            return f"{literal(list(p.choices))}[hp.Choice({literal(name)}, {list(range(len(p.choices)))}, ordered=False)]"
+        case Float() | Int():
+            kind = "Float" if isinstance(p, Float) else "Int"
+            return f"hp.{kind}({literal(name)}, {p.low!r}, {p.high!r}, sampling={literal('log' if p.log else 'linear')})"
+
+
+_KERAS = '''class Hyperband(keras_tuner.Hyperband):
+    """KerasTuner's, which says what has ended and stops with the time."""
+
+    def on_trial_end(self, trial: Any) -> None:
+        super().on_trial_end(trial)
+        status = "completed" if trial.hyperparameters.values["tuner/epochs"] >= {epochs} else "pruned"
+        noted: dict[str, Any] = dict(number=len(DONE), stage=self.stage, family=self.project_name, value=trial.score)
+        noted |= {"config": self.configs.get(trial.trial_id), "status": status if trial.score is not None else "failed"}
+        DONE.append(noted | {"steps": [(trial.hyperparameters.values["tuner/epochs"], trial.score)]})
+        print(f"{noted['number']:>4}  {noted['status']:<9}  {noted['value']}  {noted['config']}", flush=True)
+        if OPTIONS.log:
+            with open(OPTIONS.log, "a") as file:
+                file.write(json.dumps(DONE[-1], default=str) + "\\n")
+        if is_over():
+            raise TimeoutError
+
+    def run_trial(self, trial: Any, *rest: Any, **named: Any) -> Any:
+        self.configs[trial.trial_id] = asked(trial.hyperparameters)
+        return super().run_trial(trial, *rest, **named)
+
+
+def search_with_keras_tuner(stage: str, family: str) -> None:
+    """Rounds of few epochs for many configurations and of many for the best, on the same rows as the race."""
+    train, held = objective._split()
+    keras.utils.set_random_seed(SEED)
+
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+        config = asked(hp)
+        return objective.build(hp) if objective.takes_hyperparameters else objective.build(config)
+
+    Hyperband.configs, Hyperband.stage = {}, stage
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = Hyperband(
+            build,
+            objective=keras_tuner.Objective(objective.metric, "max" if SIGN > 0 else "min"),
+            max_epochs={epochs},
+            factor={factor},
+            hyperband_iterations=10**6,  # the time decides
+            seed={seed},
+            directory=folder,
+            project_name=family,
+            max_consecutive_failed_trials=10**6,
+        )
+        try:
+            tuner.search(
+                train.x,
+                train.y,
+                sample_weight=train.weight,
+                batch_size=objective.batch_size,
+                validation_data=tuple(held if held.weight is not None else held[:2]),
+                verbose=0,
+            )
+        except TimeoutError:
+            pass'''
+
+
 # PyTorch --------------------------------------------------------------------------------------------------------------
 
 
@@ -633,7 +740,7 @@ def search_hypergradient(stage: str, family: str) -> None:
 
 def _optuna(brief: Brief, out: Search) -> None:
     out.imports |= {"import hashlib", "import optuna", "import warnings"}
-    stages = [s for s in brief.stages if s.strategy in OPTUNA]
+    stages = [s for s in brief.stages if _by_optuna(s)]
     in_groups = any(s.moves for s in stages)
     for code in brief.spaces:
         own = [s.space for s in stages if s.space is not None and s.family == code.family and not s.moves]

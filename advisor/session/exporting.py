@@ -26,7 +26,18 @@ from advisor.core.plan import Candidate, Plan, Stage, Strategy
 from advisor.core.space import Choice, Config, SearchSpace
 from advisor.report.excerpts import Excerpt, excerpt
 from advisor.report.script import script_text
-from advisor.report.script_brief import Brief, LadderCode, ModelCode, OwnCode, PopulationCode, SpaceCode, StageCode, TableCode, literal
+from advisor.report.script_brief import (
+    Brief,
+    KerasCode,
+    LadderCode,
+    ModelCode,
+    OwnCode,
+    PopulationCode,
+    SpaceCode,
+    StageCode,
+    TableCode,
+    literal,
+)
 from advisor.report.script_search import EXPORTED, OPTUNA, SPACE_STAND_INS
 from advisor.session.folder import RunFolder, write_atomically
 from advisor.session.planning import load_plan, rulebook
@@ -235,16 +246,42 @@ def _script(
         trials=facts.answers.trials,
         race_trials=plan.stages[0].trials if facts.answers.trials is not None and plan.stages else None,
         pieces=pieces,
-        differences=_differences(candidates, race),
+        differences=(*_differences(candidates, race, stages), *_of_keras_tuner(plan, facts, stages)),
     )
     return script_text(brief)
 
 
-def _differences(candidates: Sequence[Candidate], race: Sequence[Any]) -> tuple[str, ...]:
-    soft = [n for c in candidates for n, p in c.space.items() if not p.hard]
+REVISED = (Strategy.RANDOM, Strategy.PORTFOLIO, Strategy.TPE, Strategy.GP, Strategy.CMAES)
+"""Strategies whose space follows what the trials find."""
+
+
+def _of_keras_tuner(plan: Plan, facts: Facts, stages: Sequence[tuple[Stage, str | None, SearchSpace | None]]) -> tuple[str, ...]:
+    if not any(_by_keras_tuner(facts, s) for s, _, _ in stages):
+        return ()
+    low = _steps(plan, facts)[0]
+    return (
+        "The configurations of the first round are the run's. KerasTuner ranks by the best epoch where the run ranks by the last, and "
+        "goes on from weights without the optimiser's state: what climbs may differ.",
+        *([f"KerasTuner's shortest training is of one epoch, the run's of {low}."] if low > 1 else []),
+    )
+
+
+def _differences(
+    candidates: Sequence[Candidate], race: Sequence[Any], stages: Sequence[tuple[Stage, str | None, SearchSpace | None]]
+) -> tuple[str, ...]:
+    strategies = {s.strategy for s, _, _ in stages}
+    soft = dict.fromkeys(n for c in candidates for n, p in c.space.items() if not isinstance(p, Choice) and not p.hard and p.low < p.high)
+    cut = dict.fromkeys(n for c in candidates for n, p in c.space.items() if not isinstance(p, Choice) and p.log and p.low < p.high)
     out = []
-    if soft:
-        out.append(f"The run moves the soft bounds of {', '.join(dict.fromkeys(soft))} where its trials ask for it; here they stay.")
+    if soft and strategies & {*REVISED, Strategy.GRID}:
+        out.append(
+            f"The run moves the soft bounds of {', '.join(soft)} where its best trials press against them, and looks into what that opens; "
+            "here they stay. The proposals are the run's until its first such change."
+        )
+    if cut and strategies & set(REVISED):
+        out.append(f"The run lowers the upper bound of {', '.join(cut)} where all trials above a value failed; here it stays.")
+    if strategies & set(REVISED) | strategies & {Strategy.QMC}:
+        out.append("The run ends a search early when further trials are not worth their time; this one goes on to the end of its own.")
     if race or len(candidates) == 1:
         return tuple(out)
     return (
@@ -285,6 +322,11 @@ def _ladder(plan: Plan, facts: Facts, stage: Stage, rows: int | None) -> LadderC
         is_capped=facts.answers.trials is not None,
     )
     return LadderCode(candidates, is_grid, fewest_rows(classes=classes, splits=splits), FACTOR, FINALISTS)
+
+
+def _by_keras_tuner(facts: Facts, stage: Stage) -> bool:
+    """True where KerasTuner runs the stage, as `session.proposing` decides."""
+    return stage.strategy is Strategy.HYPERBAND and facts.objective is not None and facts.objective.kind == "keras"
 
 
 def _steps(plan: Plan, facts: Facts) -> tuple[int, int]:
@@ -377,7 +419,12 @@ def _stage_code(
     wanted: dict[str, Any] = {"ladder": ladder}
     if stage.strategy is Strategy.PBT:
         wanted["population"] = _population(plan, facts, schedule)
-    if stage.strategy in OPTUNA:
+    if _by_keras_tuner(facts, stage):
+        from advisor.engines.keras_tuner import library_seed
+
+        factor = int(plan.sampler.get("reduction_factor", 3))
+        wanted["keras"] = KerasCode(_steps(plan, facts)[1], factor, library_seed(plan.seed))
+    elif stage.strategy in OPTUNA:
         from advisor.engines.optuna_study import explicit_settings
 
         sampler, pruner, given, full = explicit_settings(
@@ -706,6 +753,7 @@ def _own(facts: Facts, own: OwnObjective, name: str, folder: str) -> OwnCode:
 
 IMPORTED: dict[str, Literal["function", "optuna", "differentiable"]] = {
     "function": "function",
+    "keras": "function",
     "optuna": "optuna",
     "differentiable": "differentiable",
 }

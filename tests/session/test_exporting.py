@@ -21,6 +21,7 @@ from advisor import session
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.events import StudyState, TrialState
 from advisor.core.plan import Plan, Strategy
+from advisor.report.script_search import EXPORTED
 from advisor.session import exporting
 from advisor.session.exporting import export, script_of_plan
 from advisor.session.folder import Request, RunFolder
@@ -275,6 +276,46 @@ def test_a_hypergradient_is_followed_to_where_the_run_ended(optimiser: str, tmp_
     assert theirs[-1]["value"] == pytest.approx(found.value, rel=1e-5)
 
 
+KERAS = """
+import os
+os.environ["KERAS_BACKEND"] = "torch"
+import keras
+import numpy as np
+from advisor.objectives.keras_model import KerasObjective
+
+x = np.random.default_rng(0).normal(size=(120, 4)).astype("float32")
+
+
+def build(config):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(config["units"], activation="relu"), keras.layers.Dense(2)])
+    sgd = keras.optimizers.SGD(config["rate"], momentum=config.get("momentum", 0.0))
+    optimizer = keras.optimizers.Adam(config["rate"]) if config["kind"] == "adam" else sgd
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+networks = KerasObjective(build, (x, (x[:, 0] > 0).astype("int64")), epochs=9)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_keras_model_is_searched_by_keras_tuner_whose_first_round_is_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {
+        "rate": advisor.Float(1e-4, 1e-1, log=True),
+        "units": advisor.Int(2, 16),
+        "kind": advisor.Choice(["adam", "sgd"]),
+        "momentum": advisor.Float(0.0, 0.9, when={"kind": ["sgd"]}),
+    }
+    asked: dict[str, Any] = {"strategy": "hyperband", "fidelity": advisor.Fidelity("epoch", 1, 9), "max_trials": 14}
+    run_dir = tuned(tmp_path, KERAS, "networks", space, monkeypatch, seconds=300, **asked)
+    ours = [t for t in of_search(session.follow(run_dir).poll()) if t.stage == "search"]
+    theirs = carried_out(export(run_dir), tmp_path, 14, path=tmp_path, blocked=False)
+    first = [t for t in theirs if t["stage"] == "search" and t["steps"][0][0] == 1]
+    assert [t["config"] for t in first] == [t.config for t in ours if t.until == 1]
+    assert {len(t["config"]) for t in first} == {3, 4}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_network_follows_a_schedule_in_the_script_as_in_a_trial(tmp_path: Path) -> None:
@@ -394,6 +435,10 @@ def test_a_script_is_python_that_imports_no_advisor(table: Path, tmp_path: Path)
     modules |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert not [m for m in modules if m.split(".")[0] == "advisor"]
     assert all(c.family in script for c in plan.shortlist)
+
+
+def test_there_is_no_strategy_without_a_script() -> None:
+    assert frozenset(Strategy) == EXPORTED
 
 
 def test_the_same_plan_gives_the_same_script(table: Path, tmp_path: Path) -> None:
