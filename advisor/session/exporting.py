@@ -246,13 +246,22 @@ def _script(
         trials=facts.answers.trials,
         race_trials=plan.stages[0].trials if facts.answers.trials is not None and plan.stages else None,
         pieces=pieces,
-        differences=(*_differences(candidates, race, stages), *_of_keras_tuner(plan, facts, stages)),
+        differences=(*_differences(candidates, race, stages), *_of_pruning(plan, stages), *_of_keras_tuner(plan, facts, stages)),
     )
     return script_text(brief)
 
 
 REVISED = (Strategy.RANDOM, Strategy.PORTFOLIO, Strategy.TPE, Strategy.GP, Strategy.CMAES)
 """Strategies whose space follows what the trials find."""
+
+
+def _of_pruning(plan: Plan, stages: Sequence[tuple[Stage, str | None, SearchSpace | None]]) -> tuple[str, ...]:
+    if plan.pruner.name != "earned" or not any(s.strategy in OPTUNA for s, _, _ in stages):
+        return ()
+    return (
+        "The run may stop trials early once those that ran in full have shown that it pays; here all run in full. The proposals are the "
+        "run's until the first trial that it stopped.",
+    )
 
 
 def _of_keras_tuner(plan: Plan, facts: Facts, stages: Sequence[tuple[Stage, str | None, SearchSpace | None]]) -> tuple[str, ...]:
