@@ -203,7 +203,7 @@ def _attribute(module: ModuleType, attribute: str, spec: str) -> Callable[..., A
     if inspect.isclass(found):
         cure = f"Make one in the module, as `objective = {attribute}(...)`, and name that."
         raise InputError(f"{attribute} is a class, and calling it makes an object, not a score", where=spec, cure=cure)
-    if not callable(found):
+    if not callable(found) and not hasattr(found, "second_validation_loss"):  # a pair of differentiable losses is called by nobody
         cure = "Name a function of a configuration, or an Optuna objective."
         raise InputError(f"{attribute} is a {type(found).__name__}, which cannot be called", where=spec, cure=cure)
     return found  # type: ignore[no-any-return]
