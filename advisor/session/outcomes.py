@@ -168,6 +168,12 @@ def predict(run_dir: str | Path, source: Any, *, query: str | None = None) -> po
 
     folder = RunFolder(Path(run_dir))
     state = follow(run_dir).poll()
+    if folder.facts.exists() and folder.read_facts().objective is not None:
+        raise InputError(
+            "no model is kept of an objective of your own",
+            where=folder.path.name,
+            cure="Train yours with the best configuration: `advisor attach` shows it, result.json holds it.",
+        )
     manifest = read_manifest(folder)
     written = {e.sha256 for e in (state.saved, state.shipped) if e is not None}
     if manifest.get("sha256") not in written:

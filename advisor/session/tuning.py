@@ -272,7 +272,11 @@ def describe(
         objective = TrainedInFull(objective)  # type: ignore[arg-type]
         fidelity = None
     if not callable(objective):
-        raise InputError(f"the objective is a {type(objective).__name__}", where="objective", cure="Give a function of a configuration.")
+        raise InputError(
+            f"an objective of type {type(objective).__name__} cannot be called",
+            where="objective",
+            cure="Give a function of a configuration.",
+        )
     if direction not in ("minimize", "maximize"):
         raise InputError(f"unknown direction {direction!r}", where="direction", cure='Use "minimize" or "maximize".')
     if fidelity is not None and not isinstance(fidelity, Fidelity):

@@ -14,7 +14,7 @@ import pytest
 
 import advisor
 from advisor.core.errors import CannotRunError, InputError, NothingFinishedError
-from advisor.session import follow
+from advisor.session import follow, predict
 from tests.timing import kept
 
 SPACE = {
@@ -181,6 +181,14 @@ def test_an_objective_that_cannot_travel_is_refused_before_the_first_trial(tmp_p
     assert follow(tmp_path / "run").poll().trials == {}
 
 
+def test_predicting_with_a_run_of_an_own_objective_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    advisor.tune(lambda c: float(c["x"]), {"x": advisor.Float(0, 1)}, max_trials=2, isolation="inline", run_dir=run)
+    with pytest.raises(InputError, match="no model is kept of an objective of your own") as caught:
+        predict(run, tmp_path / "rows.csv")
+    assert "resume" not in caught.value.cure
+
+
 def test_an_objective_that_hangs_ends_with_the_budget(tmp_path: Path) -> None:
     def hang(config: dict[str, Any]) -> float:
         time.sleep(600)
@@ -206,7 +214,7 @@ def test_an_objective_that_hangs_ends_with_the_budget(tmp_path: Path) -> None:
         ({"starts": [3]}, "start 0 is a int"),
         ({"budget_seconds": -1}, "is not valid"),
         ({"strategy": "tpee"}, "unknown strategy"),
-        ({"objective": 3}, "the objective is a int"),
+        ({"objective": 3}, "an objective of type int cannot be called"),
         ({"freeze": {"y": 1}}, "no hyperparameter"),
     ],
 )
