@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.core.errors import CannotRunError, InputError, nearest
-from advisor.core.facts import Facts
+from advisor.core.facts import Facts, Unknown
 from advisor.core.metrics import metric
 from advisor.core.outcome import Outcome
 from advisor.core.plan import Plan
@@ -110,6 +110,7 @@ def create(
     Raises: InputError when a plan changed by hand cannot be meant, or its table is gone; CannotRunError when no engine runs its
     strategy, or the folder exists already or cannot be written. The plan is refused before a folder is made.
     """
+    check_cluster(facts)
     if facts.objective is None:
         _check(plan, facts, None if data is not None or query is not None else facts.data.source)
     follows, trackers = _follows(plan, facts), check_trackers(track)
@@ -149,6 +150,20 @@ def _request(plan: Plan, facts: Facts, data: Any, query: str | None, folder: Run
         )
     source = _source(facts.data.source if data is None else data, query, folder)
     return Request(data=source, follows_facts=follows, command=f"advisor run {facts.data.source} --target {plan.target} {rest}")
+
+
+def check_cluster(facts: Facts) -> None:
+    """Refuses a run on a cluster that was named and does not answer: it would run on this machine without a word.
+
+    Raises: CannotRunError with what the probe saw; nothing with ``--force``.
+    """
+    slots, address = facts.hardware.cluster_slots, facts.answers.cluster
+    if address is not None and isinstance(slots, Unknown) and not facts.answers.force:
+        raise CannotRunError(
+            f"the cluster {address} cannot be used: {slots.reason}",
+            where="--cluster",
+            cure=slots.cure or "Start Ray there, leave --cluster out, or add --force to run on this machine.",
+        )
 
 
 def name_stem(name: str) -> str:

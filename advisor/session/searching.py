@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from statistics import median
 from typing import Any
@@ -75,6 +76,12 @@ def _pilot_of_traces(walk: Walk) -> None:
     walk.ranking = [walk.plan.family]
 
 
+def _frame(detail: str) -> str:
+    """The last line of the user's code that a trace names, as `` in FILE, line N``; empty where it names none."""
+    found = re.findall(r'File "([^"]+)", line (\d+)', detail)
+    return f" in {found[-1][0]}, line {found[-1][1]}" if found else ""
+
+
 def _has_finished(walk: Walk) -> bool:
     """True when the pilot has a score.
 
@@ -85,7 +92,7 @@ def _has_finished(walk: Walk) -> bool:
     if tried and len(broken) == len(tried) and all(t.category not in ("deadline", "timeout") for t in broken):
         raise CannotRunError(
             f"no configuration could be evaluated: {broken[0].cause}",
-            where=f"trial {broken[0].number}",
+            where=f"trial {broken[0].number}{_frame(broken[0].detail)}",
             cure=broken[0].cure or "Correct the cause; what the trial printed lies in the run's logs.",
         )
     return any(t.status == "completed" for t in tried)

@@ -100,6 +100,9 @@ def tune(
 
     hardware = probe_hardware(runs=Path("runs"), cluster=cluster)
     facts = Facts(hardware=hardware, objective=own, answers=answers, engines=engines_here(own))
+    from advisor.session.launching import check_cluster
+
+    check_cluster(facts)
     with ExitStack() as stack:
         if is_inline and run_dir is None:
             folder = RunFolder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="advisor-"))))
@@ -235,7 +238,9 @@ def _walk(walk: Walk) -> None:
     if walk.recorder.state.best is None:
         seconds = walk.plan.budget.seconds
         raise NothingFinishedError(
-            f"the budget of {seconds:g} s ended before any trial finished", where="budget_seconds", cure=f"Give it {3 * seconds:g} s."
+            f"the budget of {seconds:g} s ended before any trial finished",
+            where="budget_seconds",
+            cure=f"Give it {3 * seconds:g} s, or see whether the objective hangs.",
         )
 
 

@@ -180,7 +180,7 @@ class WorkerPool:
             body = cloudpickle.dumps(objective)
         except Exception as error:
             raise InputError(
-                f"the objective {name!r} cannot be sent to a worker: {type(error).__name__}: {error}",
+                f"the objective cannot be sent to a worker: {type(error).__name__}: {error}",
                 cure='Keep open files, locks and connections out of it, or use isolation="inline".',
             ) from error
         path = self._folder / f".objective-{self._token}-{len(self._files)}.pkl"  # a name may be given anew while the old one is read

@@ -251,3 +251,10 @@ def test_research_on_many_differentiable_regularisers_follows_the_gradient() -> 
     default = next(t.value for t in found.trials if t.origin == "default")
     assert found.best_value < default
     assert len(found.best_config) == width
+
+
+def test_a_cluster_that_does_not_answer_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(CannotRunError, match="cannot be used") as caught:
+        advisor.tune(curve, SPACE, fidelity=EPOCHS, max_trials=3, cluster="127.0.0.1:1", run_dir=tmp_path / "run")
+    assert caught.value.where == "--cluster" and caught.value.cure
+    assert not (tmp_path / "run").exists()
