@@ -378,6 +378,9 @@ def chosen(names: list[str], wanted: str) -> list[str]:
     if wanted.startswith("every:"):
         step, _, first = wanted[6:].partition("+")
         return names[int(first or 0) :: int(step)]
+    unknown = [n for n in wanted.split(",") if n not in names]
+    if unknown:
+        raise SystemExit(f"no task {unknown[0]!r}: write all, every:4, every:2+1, or names between commas")
     return [n for n in names if n in wanted.split(",")]
 
 
