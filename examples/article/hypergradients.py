@@ -1,7 +1,10 @@
 """Hypergradients: an L2 strength for every input column, followed downhill on the validation loss by PyTorch.
 
-Run it: ``python examples/article/hypergradients.py``. It takes about ten seconds. On the advisor's own network, with a strength for
-each of its parts, it is the plan beside this file: ``advisor run examples/article/hypergradients.toml``.
+Run it: ``python examples/article/hypergradients.py``. It takes about ten seconds. Or from the command line:
+
+    advisor run --model examples/article/hypergradients.py:training --strategy hypergradient --force --budget 1m
+
+On the advisor's own network, with a strength for each of its parts, it is the plan beside this file.
 
 The article only names the method. It needs a training whose loss PyTorch can differentiate, and that is all it needs: research is no
 condition. The data are scikit-learn's digits with as many columns of noise, which one strength for all columns cannot tell apart. The
@@ -67,6 +70,10 @@ def build() -> tuple[Differentiable, dict[str, advisor.Float]]:
     return training, space
 
 
+training, SPACE = build()
+DIRECTION = "minimize"
+
+
 def test_loss(training: Differentiable, strengths: dict[str, float]) -> float:
     """Trains in full under `strengths` and gives the loss on the test rows."""
     parameters = {name: value.clone().requires_grad_() for name, value in training.begin(0).items()}
@@ -91,20 +98,20 @@ def main(arguments: list[str] | None = None) -> Any:
     parser.add_argument("--seconds", type=float, default=20, help="budget of the whole run")
     given = parser.parse_args(arguments)
 
-    training, space = build()
     outcome = advisor.tune(
         training,
-        space,
-        direction="minimize",
+        SPACE,
+        direction=DIRECTION,
         goal="research",
         strategy="hypergradient",
         force=True,
         budget_seconds=given.seconds,
         isolation="inline",
     )
-    default = {name: parameter.default for name, parameter in space.items()}
-    print(f"{len(space)} strengths; validation loss {outcome.best_value:.4f}, with the default for all {outcome.trials[0].value:.4f}")
-    print(f"test loss {test_loss(training, outcome.best_config):.4f}, with the default for all {test_loss(training, default):.4f}")
+    default = {name: parameter.default for name, parameter in SPACE.items()}
+    again = outcome.trials[-1]  # what was found along the way is trained once more from the start, as one configuration
+    print(f"{len(SPACE)} strengths; validation loss {again.value:.4f}, with the default for all {outcome.trials[0].value:.4f}")
+    print(f"test loss {test_loss(training, again.config):.4f}, with the default for all {test_loss(training, default):.4f}")
     return outcome
 
 

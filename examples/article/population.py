@@ -1,6 +1,6 @@
 """Population-based training with Ray Tune: the article's fifth example, redone. Its result is a schedule.
 
-Run it: ``pip install "tuning-advisor[ray]"``, then ``python examples/article/population.py``. It takes about half a minute. The same
+Run it: ``pip install "tuning-advisor[ray]"``, then ``python examples/article/population.py``. It takes under a minute. The same
 on the advisor's own network is the plan beside this file: ``advisor run examples/article/population.toml``.
 
 What is different from the article: there is a training function. It yields a checkpoint with every measurement, so that a weak member
