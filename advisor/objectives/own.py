@@ -11,14 +11,27 @@ from advisor.core.ports import Measurement
 from advisor.core.space import Config
 
 
-class Bounded:
+class _Around:
+    """Something around `function`, whose attributes (`save_last`, `last_scores` …) show through."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "function":
+            raise AttributeError(name)
+        return getattr(self.function, name)
+
+
+class Bounded(_Around):
     """`function`, pulled no further than `last_step`: what it would do beyond is not part of a trial.
 
-    Picklable when `function` is. Attributes of `function` (`save_last`, `last_scores` …) show through.
+    Picklable when `function` is.
     """
 
     def __init__(self, function: Callable[..., Any], last_step: int) -> None:
-        self.function, self.last_step = function, last_step
+        super().__init__(function)
+        self.last_step = last_step
 
     def __call__(self, config: Config, checkpoint: Any = None) -> Any:
         """A number, or measurements up to `last_step`."""
@@ -36,11 +49,6 @@ class Bounded:
                 if isinstance(measurement, Measurement) and measurement.step >= self.last_step:
                     return None
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "function":
-            raise AttributeError(name)
-        return getattr(self.function, name)
-
 
 class _Open:
     """An iterator without an end of its own is left as it is."""
@@ -52,17 +60,13 @@ class _Open:
         return None
 
 
-class Completed:
+class Completed(_Around):
     """`function`, its configurations completed by `base`: what a library moves is a part of the space. Picklable when `function` is."""
 
     def __init__(self, function: Callable[..., Any], base: Config) -> None:
-        self.function, self.base = function, dict(base)
+        super().__init__(function)
+        self.base = dict(base)
 
     def __call__(self, config: Config, checkpoint: Any = None) -> Any:
         """What `function` gives for the whole configuration."""
         return call(self.function, {**self.base, **config}, checkpoint)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "function":
-            raise AttributeError(name)
-        return getattr(self.function, name)

@@ -23,6 +23,7 @@ from advisor.session.recording import Filled, Settling
 from advisor.session.reserving import reserve
 from advisor.session.verifying import verify
 from advisor.session.walking import Walk
+from advisor.supervise.resumption import result_of
 
 SPARE_RATIO = 0.2
 """Another family is searched when at least this share of the budget is left once the first one's search is exhausted. [H]"""
@@ -53,9 +54,7 @@ def pilot(walk: Walk) -> None:
         max_trials=most,
         trial_seconds=max(plan.envelope.trial_seconds, 0.5 * walk.remaining()),
     )
-    if not goes_on:
-        return
-    if not _has_finished(walk):
+    if not goes_on or not _has_finished(walk):
         return
     winner = engine.winner()
     if not is_over:
@@ -217,7 +216,7 @@ def _evaluated(walk: Walk, stages: list[Stage], moving: SearchSpace, base: Confi
     names = [s.name for s in stages]
     still = {n: v for n, v in base.items() if n not in moving.parameters}
     return [
-        (t.config, Result(t.status, t.value, t.scores, t.steps, t.seconds, t.fit_seconds, t.cause))
+        (t.config, result_of(t))
         for t in walk.recorder.state.trials.values()
         if t.stage in names
         and t.family == walk.plan.family

@@ -9,10 +9,11 @@ from typing import Any
 from advisor.core.events import StudyState
 from advisor.core.objective import Fidelity
 from advisor.core.ports import Result
-from advisor.core.space import Choice, Config, Int, SearchSpace
+from advisor.core.space import Choice, Config, Int
 from advisor.core.value import decode
 from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
+from advisor.supervise.resumption import result_of
 
 MOST_TRACES = 10
 """Trials that are spent on learning a space at most. Source: TPE's own random start-up has ten (knowledge A.1)."""
@@ -73,14 +74,10 @@ def settle(walk: Walk) -> None:
     steps = [len(t.steps) for t in state.trials.values() if t.stage == "pilot" and t.status == "completed"]
     if fidelity is None and steps and min(steps) > 1:
         fidelity = Fidelity("step", 1, max(t.steps[-1][0] for t in state.trials.values() if t.steps))
-    told = own.model_copy(update={"space": SearchSpace(parameters=dict(merge(None, records).items())), "fidelity": fidelity})
+    told = own.model_copy(update={"space": merge(None, records), "fidelity": fidelity})
     walk.facts = walk.facts.model_copy(update={"objective": told})
 
 
 def history(state: StudyState) -> list[tuple[Config, Result]]:
     """The configurations of the pilot as they really ran, with their ends."""
-    return [
-        (t.config, Result(t.status, t.value, t.scores, t.steps, t.seconds, t.fit_seconds, t.cause))
-        for t in state.trials.values()
-        if t.stage == "pilot" and t.status in ("completed", "pruned", "failed")
-    ]
+    return [(t.config, result_of(t)) for t in state.trials.values() if t.stage == "pilot" and t.status in ("completed", "pruned", "failed")]

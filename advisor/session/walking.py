@@ -22,6 +22,7 @@ from advisor.supervise.loop import Deadline
 
 if TYPE_CHECKING:
     from advisor.objectives.prepared import Prepared
+    from advisor.objectives.tables import TableObjective
     from advisor.supervise.commands import CommandBox
     from advisor.supervise.pool import Pool
 
@@ -140,25 +141,20 @@ class Walk:
     def register(self, family: str) -> None:
         """Makes the objectives of `family` known to the workers: the splits of the search, and the fresh ones."""
         for purpose, is_fresh in (("search", False), ("confirm", True)):
-            objective = self.prepared.objective(
-                self.family(family),
-                seed=self.plan.seed,
-                threads=self.plan.envelope.threads_per_worker,
-                is_fresh=is_fresh,
-                device=self.plan.envelope.device,
-            )
-            self.pool.register(f"{purpose}/{family}", objective)
+            self.pool.register(f"{purpose}/{family}", self._table_objective(family, is_fresh=is_fresh))
+
+    def _table_objective(self, family: str, *, is_fresh: bool = False) -> TableObjective:
+        """The objective of `family` on the splits of the search, or on the fresh ones."""
+        envelope = self.plan.envelope
+        return self.prepared.objective(
+            self.family(family), seed=self.plan.seed, threads=envelope.threads_per_worker, is_fresh=is_fresh, device=envelope.device
+        )
 
     def objective(self) -> Callable[..., Any]:
         """The objective of the planned family, for a library that runs trials by itself."""
         if self.brought is not None:
             return self.brought
-        return self.prepared.objective(
-            self.family(self.plan.family),
-            seed=self.plan.seed,
-            threads=self.plan.envelope.threads_per_worker,
-            device=self.plan.envelope.device,
-        )
+        return self._table_objective(self.plan.family)
 
     def objective_name(self, proposal: Proposal, purpose: str) -> str:
         """Under which name the workers know what evaluates `proposal`; one on fewer rows is made known when it is first asked for."""
@@ -167,18 +163,12 @@ class Walk:
             return f"{purpose}/{family}"
         name = f"{purpose}/{family}@{proposal.rows}"
         if name not in self.registered:
-            whole = self.prepared.objective(
-                self.family(family), seed=self.plan.seed, threads=self.plan.envelope.threads_per_worker, device=self.plan.envelope.device
-            )
-            self.pool.register(name, whole.with_rows(proposal.rows))
+            self.pool.register(name, self._table_objective(family).with_rows(proposal.rows))
             self.registered.add(name)
         return name
 
-    def run_loop(self, loop: LibraryLoop, *, stage: Stage, space: SearchSpace, reserve: Callable[[StudyState], float]) -> bool:
-        """Lets a library run a stage by its own loop, and takes down what it does. False when a signal asks the process to go."""
-        from advisor.session.scribing import StageScribe
-        from advisor.supervise.resumption import next_trial
-
+    def _begin(self, stage: Stage, space: SearchSpace) -> None:
+        """Journals that a stage begins, once over all lives of the run."""
         if not any(s.stage == stage.name for s in self.recorder.state.stages):
             self.recorder.emit(
                 StageStarted(
@@ -188,6 +178,13 @@ class Walk:
                     space={n: p.model_dump(mode="json") for n, p in space.items()},
                 )
             )
+
+    def run_loop(self, loop: LibraryLoop, *, stage: Stage, space: SearchSpace, reserve: Callable[[StudyState], float]) -> bool:
+        """Lets a library run a stage by its own loop, and takes down what it does. False when a signal asks the process to go."""
+        from advisor.session.scribing import StageScribe
+        from advisor.supervise.resumption import next_trial
+
+        self._begin(stage, space)
         end = lambda: self.end() - reserve(self.recorder.state)  # noqa: E731
         loop.run(StageScribe(self, stage, end, next_trial=next_trial(self.recorder.state)))
         self.was_interrupted = self.was_interrupted or self.is_interrupted()
@@ -230,15 +227,7 @@ class Walk:
                 engine.tell(proposal, result)
             if is_over or self.was_interrupted:
                 return not self.was_interrupted
-            if not any(s.stage == stage.name for s in self.recorder.state.stages):
-                self.recorder.emit(
-                    StageStarted(
-                        stage=stage.name,
-                        strategy=stage.strategy.value,
-                        engine=stage.engine,
-                        space={n: p.model_dump(mode="json") for n, p in space.items()},
-                    )
-                )
+            self._begin(stage, space)
             elapsed = self.recorder.elapsed
             end = drive(
                 Gate(engine, lambda: soft_end is not None and elapsed() >= soft_end, at_least=at_least),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from advisor.core.events import StudyState, TrialInterrupted
+from advisor.core.events import StudyState, TrialInterrupted, TrialState
 from advisor.core.ports import Proposal, Result
 
 
@@ -16,6 +16,18 @@ def interrupted(state: StudyState) -> tuple[TrialInterrupted, ...]:
 def next_trial(state: StudyState) -> int:
     """The first trial number that is free."""
     return max(state.trials, default=-1) + 1
+
+
+def result_of(trial: TrialState) -> Result:
+    """How an ended trial ended, as an engine is told it.
+
+    Raises: ValueError for one that runs or was interrupted.
+    """
+    match trial.status:
+        case "completed" | "pruned" | "failed" as status:
+            return Result(status, trial.value, trial.scores, trial.steps, trial.seconds, trial.fit_seconds, trial.cause, trial.suggested)
+        case _:
+            raise ValueError(f"trial {trial.number} has no end")
 
 
 def replay(state: StudyState, stage: str) -> list[tuple[Proposal, Result]]:
@@ -31,12 +43,7 @@ def replay(state: StudyState, stage: str) -> list[tuple[Proposal, Result]]:
             case "completed" | "pruned" | "failed":
                 config = trial.config if trial.first_config is None else trial.first_config
                 proposal = Proposal(trial.key, config, trial.origin, trial.family, trial.seed, trial.until, trial.continues, trial.rows)
-                told[trial.key] = (
-                    proposal,
-                    Result(
-                        trial.status, trial.value, trial.scores, trial.steps, trial.seconds, trial.fit_seconds, trial.cause, trial.suggested
-                    ),
-                )
+                told[trial.key] = (proposal, result_of(trial))
             case "running" | "interrupted":
                 continue
     return [told[key] for key in sorted(told)]

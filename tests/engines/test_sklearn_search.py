@@ -248,7 +248,7 @@ class TestHalving:
         return log
 
     @staticmethod
-    def library(search: type[Any], model: Any, parameters: Any, **rest: Any) -> Any:
+    def searched(search: type[Any], model: Any, parameters: Any, **rest: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return search(model, parameters, cv=SPLITS, scoring="accuracy", refit=False, return_train_score=False, **rest).fit(X, Y)
@@ -261,7 +261,7 @@ class TestHalving:
     def test_a_random_search_on_growing_rows_equals_the_library(self) -> None:
         engine = self.random()
         self.finish(engine)
-        theirs = self.library(
+        theirs = self.searched(
             HalvingRandomSearchCV, PIPELINE, distributions(SPACE), n_candidates=9, random_state=5, min_resources="exhaust", factor=3
         )
         assert theirs.n_resources_ == [13, 39, 117]
@@ -270,7 +270,7 @@ class TestHalving:
     def test_a_first_rung_lifted_by_the_rule_equals_the_library_with_that_rung(self) -> None:
         engine = self.random(n_candidates=8, min_resources=50, factor=2)
         self.finish(engine)
-        theirs = self.library(
+        theirs = self.searched(
             HalvingRandomSearchCV, PIPELINE, distributions(SPACE), n_candidates=8, random_state=5, min_resources=50, factor=2
         )
         assert (theirs.n_resources_, theirs.n_candidates_) == ([50, 100], [8, 4])
@@ -282,7 +282,7 @@ class TestHalving:
             SPACE, direction="maximize", seed=5, splits=3, param_grid=grid, rows=len(Y), classes=2, min_resources=12, factor=2
         )
         self.finish(engine)
-        theirs = self.library(HalvingGridSearchCV, PIPELINE, grid, random_state=5, factor=2)
+        theirs = self.searched(HalvingGridSearchCV, PIPELINE, grid, random_state=5, factor=2)
         assert theirs.n_resources_ == [30, 60, 120]
         assert_same(engine.results(), theirs.cv_results_)
 
@@ -290,7 +290,7 @@ class TestHalving:
         engine = HalvingGridEngine(TREES, direction="maximize", seed=5, splits=3, trials=9, resource="n_estimators")
         self.finish(engine, FOREST)
         assert [sorted(part) for part in engine.param_grid] == [["max_features", "min_samples_leaf"]]
-        theirs = self.library(HalvingGridSearchCV, FOREST, engine.param_grid, **engine.settings)
+        theirs = self.searched(HalvingGridSearchCV, FOREST, engine.param_grid, **engine.settings)
         assert theirs.n_resources_ == [1, 3, 9]
         assert_same(engine.results(), theirs.cv_results_)
 
@@ -299,7 +299,7 @@ class TestHalving:
             TREES, direction="maximize", seed=5, splits=3, n_candidates=7, resource="n_estimators", max_resources=8
         )
         log = self.finish(engine, FOREST)
-        theirs = self.library(
+        theirs = self.searched(
             HalvingRandomSearchCV,
             FOREST,
             distributions(TREES.restrict(["max_features", "min_samples_leaf"])),
@@ -319,7 +319,7 @@ class TestHalving:
             SPACE, direction="maximize", seed=5, splits=3, param_grid=grid, rows=len(Y), classes=2, min_resources=12, factor=2
         )
         log = self.finish(engine)
-        theirs = self.library(HalvingGridSearchCV, PIPELINE, grid, random_state=5, factor=2)
+        theirs = self.searched(HalvingGridSearchCV, PIPELINE, grid, random_state=5, factor=2)
         assert_same(engine.results(), theirs.cv_results_)
         assert any(p.config["svc__C"] < 0 and p.rows == theirs.n_resources_[1] for p, _ in log), "the library promotes a failed one"
         finalists = [p.config["svc__C"] for p, _ in log if p.rows is None]
