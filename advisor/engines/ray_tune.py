@@ -39,6 +39,7 @@ import tempfile
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -761,7 +762,7 @@ class _Callbacks(tune.Callback):
 # --- the loops ----------------------------------------------------------------------------------------------------------
 
 
-class _RayLoop:
+class _RayLoop(ABC):
     """What the two loops share: one life of a Tuner in a storage folder, told to a scribe."""
 
     needs_checkpoints = False
@@ -898,17 +899,17 @@ class _RayLoop:
     def _mode(self) -> str:
         return "min" if self.direction == "minimize" else "max"
 
+    @abstractmethod
     def _interval(self, slots: int) -> int:
         """Steps between two checkpoints."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _param_space(self, slots: int) -> dict[str, Any] | None:
         """What Ray draws trials from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _tune_config(self, name: str, slots: int) -> Any:
         """Ray's scheduler and searcher."""
-        raise NotImplementedError
 
 
 class PopulationLoop(_RayLoop):
