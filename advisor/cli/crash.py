@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-_SECRET_NAME = re.compile(r"(?i)(key|token|secret|passw|credential|auth|_pwd$)")
-_IN_URL = re.compile(r"(?<=://)[^/@\s:]*(?::[^@\s]*)?@")
-_IN_QUERY = re.compile(r"(?i)([?&;\s](?:[a-z_]*(?:key|token|secret|passw(?:or)?d|pwd))=)[^&\s'\"]+")
+from advisor.core.redaction import secret_values, without_secrets
 
 
 def write_report(error: BaseException, arguments: Sequence[str], *, folder: Path | None = None) -> Path | None:
@@ -38,22 +35,10 @@ def write_report(error: BaseException, arguments: Sequence[str], *, folder: Path
     try:
         handle, name = tempfile.mkstemp(prefix="advisor-crash-", suffix=".txt", dir=folder)
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as out:
-            out.write(without_secrets(text, os.environ))
+            out.write(without_secrets(text, secret_values(os.environ)))
     except OSError:
         return None
     return Path(name)
-
-
-def without_secrets(text: str, environment: Mapping[str, str]) -> str:
-    """`text` without credentials in URLs and queries, and without the values of variables that are named like secrets.
-
-    >>> without_secrets("postgres://me:pw@host/db", {})
-    'postgres://…@host/db'
-    """
-    for name, value in environment.items():
-        if _SECRET_NAME.search(name) and len(value) >= 6:
-            text = text.replace(value, "…")
-    return _IN_QUERY.sub(r"\1…", _IN_URL.sub("…@", text))
 
 
 def describe(error: BaseException, report: Path | None) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from advisor.cli.crash import describe, without_secrets, write_report
+from advisor.cli.crash import describe, write_report
 from advisor.cli.door import Door, ReaderGoneError
 from advisor.core.errors import AdvisorError, ExitCode, InputError, nearest
+from advisor.core.redaction import without_secrets
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("advisor.cli.planning", "The recommended plan, with its reasons."),
@@ -132,7 +133,7 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 def _report(error: AdvisorError, door: Door) -> int:
     """Tells `error` on standard error, and as an object on standard output where JSON was asked for."""
-    what, where, cure = (without_secrets(text, {}) for text in (error.what, error.where, error.cure))
+    what, where, cure = (without_secrets(text) for text in (error.what, error.where, error.cure))
     door.say(f"error: {type(error).__str__(AdvisorError(what, where=where, cure=cure))}")
     if door.as_json:
         door.result_json(_error_object(what, where, cure, error.exit_code))
