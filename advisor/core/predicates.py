@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ class Lookup(Protocol):
 class _Predicate:
     fact: str
     """Name of the fact compared."""
+    told: Fact | None = field(default=None, kw_only=True, compare=False, repr=False)
+    """Its entry where it belongs to a vocabulary of its own, such as the properties of a hyperparameter; None: the plan's."""
 
     def test(self, value: Any) -> bool:
         raise NotImplementedError
@@ -48,7 +50,7 @@ class _Predicate:
     @property
     def about(self) -> Fact:
         """The fact's entry in the vocabulary."""
-        return vocabulary()[self.fact]
+        return self.told if self.told is not None else vocabulary()[self.fact]
 
     def is_near(self, value: Any) -> bool:
         """True when `value` lies within 20 % of the threshold, so that the verdict should not be trusted far."""
@@ -189,8 +191,8 @@ def all_of(predicates: Sequence[Predicate], lookup: Lookup) -> Verdict:
 _FORMS = ("at_least", "below", "is", "one_of")
 
 
-def parse_predicate(table: Mapping[str, Any]) -> Predicate:
-    """The predicate written as ``{fact = "…", at_least|below|is|one_of = …}``.
+def parse_predicate(table: Mapping[str, Any], known: Mapping[str, Fact] | None = None) -> Predicate:
+    """The predicate written as ``{fact = "…", at_least|below|is|one_of = …}``, on the facts `known` (None: those of a plan).
 
     Raises: ValueError for an unknown fact (with the nearest name), an unknown or missing comparison, a value of another
     type or a misspelt choice.
@@ -198,7 +200,8 @@ def parse_predicate(table: Mapping[str, Any]) -> Predicate:
     name = table.get("fact")
     if not isinstance(name, str):
         raise ValueError('a condition needs fact = "…"')  # noqa: TRY004 (a fault of the file, gathered with the others)
-    known = vocabulary()
+    own = known is not None
+    known = vocabulary() if known is None else known
     if name not in known:
         raise ValueError(f"unknown fact {name!r}. {nearest(name, known)}")
     forms = [k for k in table if k != "fact"]
@@ -207,13 +210,14 @@ def parse_predicate(table: Mapping[str, Any]) -> Predicate:
         hint = nearest(wrong, _FORMS) if wrong else f"Write exactly one of {', '.join(_FORMS)}."
         raise ValueError(f"condition on {name}: {'unknown comparison ' + repr(wrong) if wrong else 'no single comparison'}. {hint}")
     form, value, about = forms[0], table[forms[0]], known[name]
+    told = about if own else None
     if form in ("at_least", "below"):
         if not about.is_number:
             raise ValueError(f"{name} is a {about.kind} and cannot be ordered; use is or one_of")
         threshold = float(Fact(about.name, "number", "").parse(value))
-        return AtLeast(name, threshold) if form == "at_least" else Below(name, threshold)
+        return AtLeast(name, threshold, told=told) if form == "at_least" else Below(name, threshold, told=told)
     if form == "is":
-        return Is(name, about.parse(value))
+        return Is(name, about.parse(value), told=told)
     if not isinstance(value, list) or not value:
         raise ValueError(f"{name}: one_of needs a list of values")
-    return OneOf(name, tuple(about.parse(v) for v in value))
+    return OneOf(name, tuple(about.parse(v) for v in value), told=told)

@@ -14,7 +14,7 @@ from advisor.core.metrics import METRICS
 from advisor.core.plan import Pruner, Strategy, Validation, canonical
 from advisor.core.predicates import Lookup, Predicate, Verdict, all_of
 from advisor.core.roles import Recipe, Role
-from advisor.core.value import encode
+from advisor.core.value import Value, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,25 @@ class Adjustment:
     """Hold it at its default."""
 
 
+class Measured(Value):
+    """What a rule was measured to do: the same advisor with it, less the same without it, on tuning problems."""
+
+    effect: float
+    """Mean change of `measure` that the rule makes; below 0 it helps where less is better."""
+    interval: tuple[float, float]
+    """Bounds of the 95 % confidence interval of `effect`."""
+    tasks: int
+    """Tuning problems it was measured on."""
+    measure: str = "mean normalised regret"
+    """What changed."""
+    command: str
+    """Command that measures it again."""
+    date: str
+    """Day of the measurement, ``2026-11-24``."""
+    versions: str
+    """Versions it was measured with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule: while every condition holds, its effect is in force."""
@@ -153,6 +172,8 @@ class Rule:
     """Tip for the human."""
     adjust: Adjustment | None = None
     """Change of a family's space."""
+    evidence: Measured | None = None
+    """What it was measured to do; None: not measured."""
     table: Mapping[str, Any] = field(default_factory=dict)
     """The rule as written, for its hash."""
 
@@ -230,9 +251,12 @@ class Rulebook:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the canonical content of every rule, strategy and family in force; comments and layout do not count."""
+        """SHA-256 over the canonical content of every rule, strategy and family in force.
+
+        Comments and layout do not count, nor what a rule was measured to do: neither changes a plan.
+        """
         content = {
-            "rules": [encode(r.table) for r in self.rules],
+            "rules": [encode({k: v for k, v in r.table.items() if k != "evidence"}) for r in self.rules],
             "strategies": [encode(s.table) for s in self.strategies.values()],
             "families": [f.model_dump(mode="json") for f in self.families.values()],
             "roles": [encode(r.model_dump()) for r in self.roles],

@@ -18,17 +18,17 @@ from advisor.core.family import Family
 from advisor.core.plan import Strategy
 from advisor.core.predicates import Predicate, Verdict, parse_predicate
 from advisor.core.roles import Recipe, Role
-from advisor.core.rules import FIELDS, Adjustment, Bound, Example, Rule, Rulebook, StrategyEntry
+from advisor.core.rules import FIELDS, Adjustment, Bound, Example, Measured, Rule, Rulebook, StrategyEntry
 from advisor.core.space import Float, Int
-from advisor.core.value import decode
+from advisor.core.value import Value, decode
 from advisor.core.vocabulary import vocabulary
 
-_RULE_KEYS = ("id", "when", "because", "source", "example", "overrides", "recommend", "shortlist", "set", "advise", "adjust")
+_RULE_KEYS = ("id", "when", "because", "source", "example", "overrides", "recommend", "shortlist", "set", "advise", "adjust", "evidence")
 _EFFECTS = ("recommend", "shortlist", "set", "advise", "adjust")
 _STRATEGY_KEYS = ("name", "engine", "requires", "needs", "settings", "because", "source")
 _ADJUST_KEYS = ("parameter", "low", "high", "fix", "default", "unit", "freeze")
 _BOUND_KEYS = ("fact", "times", "at_least", "at_most", "power_of_two")
-_Page = TypeVar("_Page", Role, Recipe)
+_Page = TypeVar("_Page", bound=Value)
 _TOP_KEYS = ("rule", "strategy", "family", "role", "recipe")
 
 
@@ -223,7 +223,7 @@ class _Reader:
         if recipe is not None:
             self.recipes[recipe.name] = recipe
 
-    def _page(self, model: type[_Page], table: Mapping[str, Any], place: _Place, about: str) -> _Page | None:
+    def _page(self, model: type[_Page], table: Any, place: _Place, about: str) -> _Page | None:
         try:
             return model.model_validate(table)
         except ValidationError as error:
@@ -258,6 +258,7 @@ class _Reader:
         when = self._predicates(table.get("when", []), place, about)
         examples = self._examples(table.get("example", []), place, about)
         effect = self._effect(effects[0], table[effects[0]], place, about, family)
+        evidence = self._page(Measured, table["evidence"], place, f"rule {name!r}: evidence") if "evidence" in table else None
         if when and not examples:
             self.faults.append(f"{place}: {about}example is missing")
         if len(self.faults) > before:
@@ -271,6 +272,7 @@ class _Reader:
             source=table["source"],
             examples=examples,
             overrides=overrides,
+            evidence=evidence,
             table=table,
             **effect,
         )

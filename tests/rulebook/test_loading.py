@@ -110,3 +110,24 @@ def test_two_rules_that_disagree_are_a_fault_of_the_rulebook(tmp_path: Path) -> 
     (tmp_path / "mine.toml").write_text(both)
     with pytest.raises(RulebookError, match="both hold and disagree on metric"):
         recommend(situations.laptop_small_table(), load_rulebook(shipped_folder(), tmp_path))
+
+
+MEASURED = '{ effect = -0.04, interval = [-0.07, -0.01], tasks = 17, command = "make it", date = "2026-11-24", versions = "optuna 5" }'
+
+
+def test_what_a_rule_was_measured_to_do_stands_beside_it_and_changes_no_plan(tmp_path: Path) -> None:
+    for name, text in (("a", rule()), ("b", rule(evidence=MEASURED))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tips.toml").write_text(text)
+    plain, measured = (load_rulebook(shipped_folder(), tmp_path / name) for name in "ab")
+    found = measured.rule("many-rows")
+    assert found is not None
+    assert found.evidence is not None
+    assert (found.evidence.effect, found.evidence.interval, found.evidence.tasks) == (-0.04, (-0.07, -0.01), 17)
+    assert plain.hash == measured.hash
+
+
+def test_a_measurement_that_lacks_its_date_is_a_fault(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, rule(evidence=MEASURED.replace('date = "2026-11-24", ', "")))
+    assert len(faults) == 1
+    assert "evidence: date" in faults[0]
