@@ -212,6 +212,8 @@ def _conduct(
             shutdown_seconds=0.0 if is_inline else SHUTDOWN_SECONDS,
         )
         try:
+            if isinstance(pool, WorkerPool):
+                pool.load(f"search/{FAMILY}", is_over=lambda: walk.remaining() <= 0 or walk.is_interrupted())
             _walk(walk)
             if opened.is_kept:
                 offer_script(walk)

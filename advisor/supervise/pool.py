@@ -24,12 +24,11 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
-import cloudpickle
-
 from advisor.core.errors import CannotRunError, InputError
 from advisor.core.ports import Clock
 from advisor.core.space import Config
 from advisor.supervise.evaluation import Begun, Category, Died, NotSaved, Report, Saved, Stepped, TrialRun
+from advisor.supervise.parcel import packed
 from advisor.supervise.processes import MARK, signal_group, sweep
 from advisor.supervise.worker import frame, keep_checkpoint, peak_bytes, reset_peak, unframe
 
@@ -39,6 +38,8 @@ _GIVE_UP_SECONDS = 5.0
 """After KILL a process that still does not go (an uninterruptible read) is left behind and its slot filled again."""
 _LOAD_SECONDS = 120.0
 """Longest time a worker may take to start and to load an objective: the trial's own limit begins after it."""
+_LOADING = -2
+"""Number under which a worker loads an objective without running it."""
 _LOOK_SECONDS = 0.05
 """How often deaths are looked for where the kernel gives no process handle to wait on."""
 _START = "import sys; r = sys.argv[2]; r in sys.path or sys.path.insert(0, r); from advisor.supervise.worker import main; main()"
@@ -177,7 +178,7 @@ class WorkerPool:
         Raises: InputError when it cannot be pickled.
         """
         try:
-            body = cloudpickle.dumps(objective)
+            body = packed(objective)
         except Exception as error:
             raise InputError(
                 f"the objective cannot be sent to a worker: {type(error).__name__}: {error}",
@@ -192,6 +193,25 @@ class WorkerPool:
         for worker in self._workers:
             worker.known.discard(name)
 
+    def load(self, name: str, *, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Has a worker load the objective `name`, so that what cannot be loaded is known before a trial begins.
+
+        Returns early, with nothing said of the objective, when `is_over` says that there is no time to wait. No trial may be running.
+
+        Raises: InputError with the cause when it cannot be loaded.
+        """
+        self._hand(_LOADING, name, float("inf"), "load", _LOADING, name)
+        while True:
+            for report in self.poll(_LOOK_SECONDS):
+                if isinstance(report, Died):
+                    raise InputError(report.cause, where="objective", cure=report.cure)
+                return
+            if is_over():
+                self.kill(_LOADING)
+                while any(w.trial == _LOADING for w in self._workers):
+                    self.poll(_LOOK_SECONDS)
+                return
+
     @property
     def idle(self) -> int:
         """Workers free for a trial."""
@@ -202,6 +222,10 @@ class WorkerPool:
 
         Raises: ValueError when no worker is idle or the objective is unknown.
         """
+        self._hand(trial, name, limit_seconds, "trial", trial, name, dict(config), checkpoint)
+
+    def _hand(self, trial: int, name: str, limit_seconds: float, *words: Any) -> None:
+        """Gives `words` about the objective `name`, which it is told of before, to an idle worker as its trial."""
         worker = next((w for w in self._workers if w.is_idle), None)
         if worker is None:
             raise ValueError("no worker is idle")
@@ -215,7 +239,7 @@ class WorkerPool:
         worker.began, worker.limit_seconds, worker.has_begun = self._clock(), limit_seconds, False
         worker.log_offset = worker.log.stat().st_size
         worker.ooms = _kernel_kills()
-        self._tell(worker, "trial", trial, name, dict(config), checkpoint)
+        self._tell(worker, *words)
 
     def advance(self, trial: int, *, keep: Path | None = None) -> None:
         """Pulls the next measurement of a trial that has Stepped; the last checkpoint is written to `keep` before."""
@@ -398,7 +422,7 @@ class WorkerPool:
         raise ValueError(f"trial {trial} does not wait for a word")
 
     def _tell(self, worker: _Worker, *words: Any) -> None:
-        worker.outbox += frame(cloudpickle.dumps(words))
+        worker.outbox += frame(packed(words))
         self._flush(worker)
 
     def _flush(self, worker: _Worker) -> None:

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 import cloudpickle
 
 from advisor.supervise.evaluation import Begun, Died, Ended, NotSaved, Report, Saved, Stepped, TrialRun
+from advisor.supervise.parcel import packed
 
 _PR_SET_PDEATHSIG = 1
 _LENGTH = struct.Struct(">Q")
@@ -101,6 +102,11 @@ class _Worker:
     def _on_objective(self, name: str, path: str, sha256: str) -> None:
         self._objectives.pop(name, None)
         self._load = (name, path, sha256)
+
+    def _on_load(self, trial: int, name: str) -> None:
+        """Loads an objective and runs nothing."""
+        if name in self._objectives or self._unpickled(trial, name) is not None:
+            self._send(Ended(trial, None))
 
     def _on_trial(self, trial: int, name: str, config: dict[str, Any], checkpoint: Any) -> None:
         reset_peak()
@@ -192,7 +198,7 @@ class _Worker:
 def keep_checkpoint(run: TrialRun, path: Path) -> None:
     """Writes the checkpoint of the run's last measurement to `path`, whole or not at all."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_bytes(cloudpickle.dumps(run.take_checkpoint()))
+    draft.write_bytes(packed(run.take_checkpoint()))
     draft.replace(path)
 
 

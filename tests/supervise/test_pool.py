@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import pickle
 import signal
+import sys
+import textwrap
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from advisor.core.errors import InputError
 from advisor.supervise.evaluation import Died, Ended, NotSaved, Report, Saved, Stepped
+from advisor.supervise.parcel import packed
 from advisor.supervise.pool import InlinePool, WorkerPool
 from tests.fakes import objectives
 from tests.timing import kept
@@ -90,6 +97,95 @@ def test_what_cannot_be_pickled_is_refused_with_the_cure(make: Make) -> None:
     lock = threading.Lock()
     with pytest.raises(InputError, match="inline"):
         make().register("locked", lambda config: lock)
+
+
+@functools.lru_cache(maxsize=7)
+def remembered(x: float) -> float:
+    return x / 2
+
+
+def of_the_notebook(source: str) -> types.ModuleType:
+    """What `source` defines, in a module that no worker can import."""
+    module = types.ModuleType("a_notebook")
+    exec(compile(textwrap.dedent(source), "a_notebook", "exec"), module.__dict__)
+    sys.modules["a_notebook"] = module
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+TRAVELLERS = """
+    import functools
+
+    @functools.cache
+    def square(x):
+        return x * x
+
+    @functools.lru_cache(maxsize=9)
+    def fib(n):
+        return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+    def plain(config):
+        return float(config["x"])
+
+    class Object:
+        @functools.lru_cache
+        def half(self, x):
+            return x / 2
+        def __call__(self, config):
+            return self.half(config["x"])
+        def method(self, config):
+            return self.half(config["x"])
+
+    uses_a_cache = lambda config: square(config["x"]) + fib(20)
+    partial = functools.partial(lambda factor, config: factor * config["x"], 3)
+    called = Object()
+    bound = called.method
+    wrapped = functools.wraps(plain)(lambda config: plain(config))
+"""
+
+
+@pytest.mark.parametrize(("name", "value"), [("uses_a_cache", 6774.0), ("partial", 9.0), ("called", 1.5), ("bound", 1.5), ("wrapped", 3.0)])
+def test_what_a_notebook_defines_travels_even_behind_a_cache(make: Make, name: str, value: float) -> None:
+    notebook = of_the_notebook(TRAVELLERS)
+    try:
+        pool = make()
+        pool.register(name, getattr(notebook, name))
+        pool.load(name)
+        (report,) = run(pool, 0, name, {"x": 3})
+    finally:
+        cloudpickle.unregister_pickle_by_value(notebook)
+        del sys.modules["a_notebook"]
+    assert isinstance(report, Ended), report
+    assert report.value == value
+
+
+def test_a_cache_of_a_module_is_sent_by_its_name_and_keeps_its_size() -> None:
+    assert pickle.loads(packed(remembered)) is remembered
+    assert pickle.loads(packed(functools.lru_cache(5)(objectives.square))).cache_parameters() == {"maxsize": 5, "typed": False}
+
+
+def test_what_a_worker_cannot_load_is_known_before_a_trial(make: Make) -> None:
+    pool = make()
+    pool.register("gone", Unloadable())
+    with pytest.raises(InputError, match="cannot be loaded in a worker: ImportError: no such library here"):
+        pool.load("gone")
+    pool.register("square", objectives.square)
+    pool.load("square")
+    assert pool.idle == 1
+
+
+class Unloadable:
+    """Pickles, and fails wherever it is loaded."""
+
+    def __reduce__(self) -> Any:
+        return _fail, ()
+
+    def __call__(self, config: dict[str, Any]) -> float:
+        return 0.0
+
+
+def _fail() -> None:
+    raise ImportError("no such library here")
 
 
 def test_steps_arrive_one_by_one_and_the_last_value_is_the_result(make: Make) -> None:
