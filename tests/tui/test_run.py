@@ -11,9 +11,10 @@ from textual.widgets import Input, Static
 from advisor.core.events import Event, Noted, TrialStarted, fold_all
 from advisor.tui.app import AdvisorApp
 from advisor.tui.frame import Ask, Panel, Reading
+from advisor.tui.run_text import best_curve, log_of
 from advisor.tui.screens import run as run_module
 from advisor.tui.screens.result import ResultScreen
-from advisor.tui.screens.run import RunScreen, best_curve, log_of
+from advisor.tui.screens.run import RunScreen
 from advisor.tui.screens.start import StartScreen
 from advisor.tui.trials import TrialTable
 from tests.fakes import journals

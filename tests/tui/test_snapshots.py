@@ -11,10 +11,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from advisor.tui import watching
 from advisor.tui.app import AdvisorApp
 from advisor.tui.frame import RowList
-from advisor.tui.screens import run as run_module
-from advisor.tui.screens.run import Gauges, RunScreen
+from advisor.tui.screens.run import RunScreen
+from advisor.tui.watching import Gauges
 from tests.fakes import journals
 from tests.tui import test_layout as layout
 from tests.tui.walk import FakeSummary, FakeWalk
@@ -26,7 +27,7 @@ Compare = Callable[..., bool]
 @pytest.fixture(autouse=True)
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gauges that always stand at the same place."""
-    monkeypatch.setattr(run_module, "read_gauges", lambda: Gauges(0.78, 3.1 * 2**30, 15 * 2**30))
+    monkeypatch.setattr(watching, "read_gauges", lambda: Gauges(0.78, 3.1 * 2**30, 15 * 2**30))
 
 
 def on_data(**answers: Any) -> AdvisorApp:
@@ -34,7 +35,7 @@ def on_data(**answers: Any) -> AdvisorApp:
     return AdvisorApp(FakeWalk(), source="customers.csv", answers={"budget_seconds": 1200.0, **answers})
 
 
-def watching(events: list[Any]) -> AdvisorApp:
+def watched(events: list[Any]) -> AdvisorApp:
     """The interface as ``advisor attach`` opens it."""
     return AdvisorApp(FakeWalk(events=events), attach=RUN)
 
@@ -77,7 +78,7 @@ def test_plan(snap_compare: Compare, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", layout.SIZES, ids=["80x24", "120x36"])
 def test_run(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(watching(journals.running()), terminal_size=size, run_before=quiet_run)
+    assert snap_compare(watched(journals.running()), terminal_size=size, run_before=quiet_run)
 
 
 def test_run_in_light_colours(snap_compare: Compare) -> None:
@@ -85,9 +86,9 @@ def test_run_in_light_colours(snap_compare: Compare) -> None:
         await quiet_run(pilot)
         await pilot.press("ctrl+t")
 
-    assert snap_compare(watching(journals.running()), terminal_size=(120, 36), run_before=before)
+    assert snap_compare(watched(journals.running()), terminal_size=(120, 36), run_before=before)
 
 
 @pytest.mark.parametrize("shipped", ["tuned", "default"])
 def test_result(snap_compare: Compare, shipped: str) -> None:
-    assert snap_compare(watching(journals.finished(shipped=shipped)), terminal_size=(80, 24), run_before=layout.result)
+    assert snap_compare(watched(journals.finished(shipped=shipped)), terminal_size=(80, 24), run_before=layout.result)

@@ -10,8 +10,9 @@ from textual.widgets import Input
 from advisor.core.errors import InputError
 from advisor.tui.app import AdvisorApp
 from advisor.tui.frame import Panel, RowList
+from advisor.tui.screens.editor import Editor
 from advisor.tui.screens.plan import PlanScreen
-from advisor.tui.screens.questions import Editor, QuestionsScreen
+from advisor.tui.screens.questions import QuestionsScreen
 from advisor.tui.screens.result import ResultScreen
 from advisor.tui.screens.run import RunScreen
 from advisor.tui.screens.start import StartScreen

@@ -13,13 +13,14 @@ from rich.cells import cell_len
 
 from advisor.core.outcome import Gain, Outcome
 from advisor.report import wording
+from advisor.report.answering import read_answer
 from advisor.report.wording import number, parse_duration, shown
 from advisor.tui import frame
+from advisor.tui.facts_text import headline
 from advisor.tui.frame import fit
 from advisor.tui.plot import Curve, draw, value_range
 from advisor.tui.screens import start
 from advisor.tui.screens.plan import free_path, range_of
-from advisor.tui.screens.questions import headline, read_answer
 from advisor.tui.screens.result import verdict
 from tests.fakes import journals
 from tests.tui.walk import outcome

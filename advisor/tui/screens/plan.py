@@ -21,8 +21,8 @@ from advisor.core.plan import Evidence, Plan
 from advisor.core.space import Choice, Float, Int
 from advisor.report.wording import between, configuration, duration, gibibytes, setting, shown
 from advisor.tui.background import Finished, run_behind
+from advisor.tui.facts_text import headline
 from advisor.tui.frame import Page, Panel, Reading, RowList, fit, heading, lines, muted
-from advisor.tui.screens.questions import headline
 
 SCHEMES = {
     "holdout": "one holdout",

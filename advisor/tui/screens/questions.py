@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList
 
 from advisor.core.errors import AdvisorError
-from advisor.report.wording import between, duration, parse_duration, setting, shown
+from advisor.report.answering import PROFILED, answer_text, label
+from advisor.report.wording import shown
 from advisor.tui.background import Finished, run_behind
+from advisor.tui.facts_text import facts_text, headline
 from advisor.tui.frame import Page, Panel, RowList, fit, heading, lines, muted, wording_of
+from advisor.tui.screens.editor import Editor
 from advisor.tui.walk import Question
 
 if TYPE_CHECKING:  # loading these models takes a quarter of a second, which the first paint does not wait for
     from advisor.core.facts import Answers, Facts
     from advisor.core.plan import Plan
-
-FREE = {"duration", "number", "text"}
-"""Kinds of question whose answer may be written as well as chosen."""
-PROFILED = {"target", "task", "group", "time", "drop", "weights", "cluster"}
-"""Answers that change what is read from the table: another one means reading it again."""
 
 
 class QuestionsScreen(Page):
@@ -268,7 +263,7 @@ class QuestionsScreen(Page):
                     field_of(question),
                     Content.assemble(
                         (f"{index}  ", "$quiet"),
-                        fit(_label(question), 11),
+                        fit(label(field_of(question)), 11),
                         (fit(answer_text(question.kind, question.value), 26), "bold"),
                         "  ",
                         (provenance, "bold $accent" if mine else "$quiet"),
@@ -354,187 +349,3 @@ def answers_of(given: dict[str, Any]) -> Answers:
 def field_of(question: Question) -> str:
     """The field of `Answers` that `question` sets."""
     return question.field.removeprefix("answers.")
-
-
-def _label(question: Question) -> str:
-    field = field_of(question)
-    return {"budget_seconds": "Budget"}.get(field, field.replace("_", " ").capitalize())
-
-
-def answer_text(kind: str, value: Any) -> str:
-    """An answer as a row shows it."""
-    from advisor.core.facts import Unknown
-
-    if isinstance(value, Unknown) or value is None or value == ():
-        return "–"
-    if isinstance(value, Enum):
-        return str(value.value)
-    if kind == "duration" and isinstance(value, int | float):
-        return duration(float(value))
-    return setting(value)
-
-
-def headline(plan: Plan) -> str:
-    """The plan in one line: strategy, pruner, trials, time."""
-    pruner = "" if plan.pruner.name == "none" else f" + {plan.pruner.name} pruner"
-    when = between(plan.forecast.seconds_p50, plan.forecast.seconds_p90)
-    return f"{plan.strategy.value}{pruner}, ~{plan.forecast.trials} trials, done in {when}"
-
-
-def facts_text(facts: Facts) -> Content:
-    """What was read of the table and the machine, a line each."""
-    from advisor.core.facts import Unknown
-
-    data, machine, own = facts.data, facts.hardware, facts.objective
-    kinds = [
-        (data.numeric_columns, "numeric"),
-        (data.category_columns, "category"),
-        (data.date_columns, "date"),
-        (data.text_columns, "text"),
-    ]
-    memory = "unknown" if isinstance(machine.memory_available_bytes, Unknown) else f"{machine.memory_available_bytes / 2**30:.1f} GiB free"
-    cpus = "unknown" if isinstance(machine.cpu_count, Unknown) else f"{machine.cpu_count} CPU"
-    gpus = "unknown GPU" if isinstance(machine.gpus, Unknown) else ", ".join(shown(g.name, longest=40) for g in machine.gpus) or "no GPU"
-
-    def row(label: str, text: str) -> Content:
-        return Content.assemble((fit(label, 10), "$quiet"), text)
-
-    if own is not None:
-        steps = "one measurement a trial" if own.fidelity is None else f"{own.fidelity.name} {own.fidelity.low} to {own.fidelity.high}"
-        names = ", ".join(own.space.parameters) or "told as it runs"
-        return lines(
-            [
-                row("Objective", f"{shown(own.name)}, {own.direction}d"),
-                row("Space", shown(names, longest=200)),
-                row("Steps", steps),
-                row("Machine", f"{cpus}, {memory}, {gpus}"),
-            ]
-        )
-    out = [
-        row("Rows", f"{data.rows:,}"),
-        row("Features", ", ".join(f"{n} {name}" for n, name in kinds if n) or "none"),
-        row("Missing", f"{data.missing_ratio:.1%}"),
-    ]
-    if data.classes:
-        out.append(row("Classes", f"{data.classes}, the rarest {data.minority_ratio:.1%} ({data.rarest_class_rows:,} rows)"))
-    if data.leaks:
-        out.append(row("Leaks", ", ".join(shown(leak.column, longest=40) for leak in data.leaks) + " (suspected)"))
-    out.append(row("Machine", f"{cpus}, {memory}, {gpus}"))
-    return lines(out)
-
-
-class Editor(ModalScreen[Any]):
-    """One answer: a list to choose from, or a line to write."""
-
-    NOTHING = object()
-    """Stands for the answer "none", which is not the same as no answer."""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "Keep the answer"),
-    ]
-    DEFAULT_CSS = """
-    Editor { align: center middle; background: $background 60%; }
-    Editor > Vertical { width: 64; max-width: 96%; height: auto; max-height: 90%; border: round $accent;
-        background: $surface; padding: 1 2; }
-    Editor OptionList { height: auto; max-height: 14; border: none; background: $surface; padding: 0;
-        text-wrap: nowrap; text-overflow: ellipsis; }
-    Editor OptionList > .option-list--option-highlighted { background: $cursor; text-style: bold; color: $foreground; }
-    Editor OptionList:focus { border: none; background: $surface; background-tint: $foreground 0%; }
-    Editor OptionList:focus > .option-list--option-highlighted { background: $cursor; text-style: bold; color: $foreground; }
-    Editor OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
-    Editor Input { border: round $edge; background: $surface; }
-    Editor Input:focus { border: round $accent; background-tint: $foreground 0%; }
-    Editor #fault { color: $text-error; height: auto; }
-    Editor #hint { color: $quiet; height: auto; margin-top: 1; }
-    """
-
-    def __init__(self, question: Question, choices: Sequence[Any]) -> None:
-        super().__init__()
-        self._question = question
-        self._choices = list(choices)
-        self._visible: list[Any] = []
-
-    def compose(self) -> ComposeResult:
-        with Vertical() as frame:
-            frame.border_title = shown(self._question.text, longest=58)
-            if len(self._choices) > 10:
-                yield Input(placeholder="type to narrow the list", id="narrow")
-            if self._choices:
-                yield OptionList(id="choices", markup=False)
-            if not self._choices or self._question.kind in FREE:
-                yield Input(
-                    value="" if self._choices else self._written(),
-                    id="written",
-                    placeholder=("or write another: " if self._choices else "") + self._example(),
-                )
-            yield Static("", id="fault", markup=False)
-            yield Static("Enter takes it · Esc keeps the old answer", id="hint", markup=False)
-
-    def on_mount(self) -> None:
-        if self._choices:
-            self._fill("")
-            self.query_one("#choices").focus()
-
-    def _written(self) -> str:
-        text = answer_text(self._question.kind, self._question.value)
-        return "" if text == "–" else text
-
-    def _example(self) -> str:
-        return {"duration": "90s, 10m, 2h", "number": "a whole number; empty for none"}.get(self._question.kind, "empty for none")
-
-    def _fill(self, narrow: str) -> None:
-        listed = self.query_one("#choices", OptionList)
-        kept = [c for c in self._choices if narrow.casefold() in self._text(c).casefold()]
-        self._visible = kept
-        listed.clear_options()
-        listed.add_options([("● " if c == self._question.value else "  ") + self._text(c) for c in kept])
-        at = next((i for i, c in enumerate(kept) if c == self._question.value), 0)
-        listed.highlighted = at if kept else None
-
-    def _text(self, choice: Any) -> str:
-        text = answer_text(self._question.kind, choice)
-        return "none" if text == "–" else text
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Narrows the list as one types."""
-        if event.input.id == "narrow":
-            self._fill(event.value)
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Takes the row."""
-        event.stop()
-        value = self._visible[event.option_index]
-        self.dismiss(self.NOTHING if value is None else value)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Takes the line, when it can be read."""
-        if event.input.id == "narrow":
-            if self._visible:
-                value = self._visible[self.query_one("#choices", OptionList).highlighted or 0]
-                self.dismiss(self.NOTHING if value is None else value)
-            return
-        try:
-            value = read_answer(self._question.kind, event.value)
-        except ValueError as error:
-            self.query_one("#fault", Static).update(f"✗ {error}")
-            return
-        self.dismiss(self.NOTHING if value is None else value)
-
-
-def read_answer(kind: str, text: str) -> Any:
-    """What was written, as the kind of question wants it; None for an empty line.
-
-    Raises: ValueError with what is expected.
-    """
-    written = text.strip()
-    if not written:
-        if kind == "duration":
-            raise ValueError("write it as 90s, 10m, 2h or 1h30m")
-        return None
-    if kind == "duration":
-        return parse_duration(written)
-    if kind == "number":
-        try:
-            return int(written)
-        except ValueError:
-            raise ValueError("write a whole number") from None
-    return written

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,83 +12,23 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.message import Message
-from textual.message_pump import MessagePump
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from advisor.core.errors import AdvisorError, RunNotFoundError
+from advisor.core.errors import AdvisorError
 from advisor.core.events import StudyState, TrialState
-from advisor.report.wording import bar, clock, duration, gibibytes, number, setting, shown
-from advisor.tui.background import Finished, post, run_behind
-from advisor.tui.frame import Ask, Page, Panel, Reading, fit, heading, lines, muted, wording_of
-from advisor.tui.plot import Curve, Plot, draw
-from advisor.tui.trials import SORTS, STATES, TrialTable, score_of, state_text
-from advisor.tui.walk import Command, Walk
+from advisor.report.wording import bar, duration, gibibytes, shown
+from advisor.tui.background import Finished, run_behind
+from advisor.tui.frame import Ask, Page, Panel, Reading, lines, muted, wording_of
+from advisor.tui.plot import Plot
+from advisor.tui.run_text import best_curve, log_of, splits_of, summary
+from advisor.tui.trial_view import TrialView, trial_text
+from advisor.tui.trials import SORTS, TrialTable
+from advisor.tui.walk import Command
+from advisor.tui.watching import Gauges, Seen, watch
 
-PERIOD_SECONDS = 0.5
-"""Time between two looks at the journal."""
-START_SECONDS = 30.0
-"""How long an engine may take to open its journal before we say so."""
 MORE_SECONDS = 300.0
 """Budget added by one press."""
-
-
-@dataclass(frozen=True)
-class Gauges:
-    """How busy the machine is."""
-
-    cpu_ratio: float
-    memory_used_bytes: float
-    memory_total_bytes: float
-
-
-class Seen(Message):
-    """One look at the run. Nothing in it changes afterwards."""
-
-    def __init__(self, state: StudyState, *, is_alive: bool, gauges: Gauges, error: Exception | None = None) -> None:
-        super().__init__()
-        self.state = state
-        self.is_alive = is_alive
-        self.gauges = gauges
-        self.error = error
-
-    def can_replace(self, message: Message) -> bool:
-        """A newer look makes an older one that still waits superfluous."""
-        return isinstance(message, Seen)
-
-
-def read_gauges() -> Gauges:
-    """Processor and memory in use on this machine."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    return Gauges(psutil.cpu_percent(interval=None) / 100, float(memory.total - memory.available), float(memory.total))
-
-
-def watch(owner: MessagePump, walk: Walk, run_dir: Path, stop: threading.Event, *, period: float = PERIOD_SECONDS) -> None:
-    """Posts `Seen` to `owner` until `stop` is set; runs in a thread of its own and ends with the first error it posts."""
-    began = time.monotonic()
-    read_gauges()  # the first reading of the processor has nothing to compare with and says 0
-    follower = None
-    while not stop.is_set():
-        try:
-            if follower is None:
-                follower = walk.follow(run_dir)
-            state = follower.poll()
-            is_alive = follower.is_alive
-        except RunNotFoundError as error:
-            if time.monotonic() - began > START_SECONDS:
-                post(owner, Seen(StudyState(), is_alive=False, gauges=read_gauges(), error=error))
-                return
-            stop.wait(period)
-            continue
-        except Exception as error:
-            post(owner, Seen(StudyState(), is_alive=False, gauges=read_gauges(), error=error))
-            return
-        if not post(owner, Seen(state, is_alive=is_alive, gauges=read_gauges())):
-            return
-        stop.wait(period)
 
 
 class FilterLine(Input):
@@ -413,213 +352,3 @@ class RunScreen(Page):
         panel.show(lines(log_of(self.state)))
         if at_end:
             panel.call_after_refresh(panel.scroll_end, animate=False)
-
-
-def splits_of(state: StudyState) -> int:
-    """Steps of a full trial; 0 when the plan does not fix them."""
-    if not state.plan or (state.plan.get("pruner") or {}).get("resource") == "epoch":
-        return 0
-    validation = state.plan["validation"]
-    return int(validation["folds"]) * int(validation.get("repeats", 1))
-
-
-def summary(state: StudyState, *, elapsed: float, is_alive: bool, asked: str, was_alive: bool, width: int) -> Content:
-    """Three lines: what the run does, how far it is, and what it has found."""
-    if state.plan is None:
-        return muted("The engine starts …")
-    counts = state.counts()
-    total = float(state.plan["budget"]["seconds"]) + state.extra_seconds
-    expected = int(state.plan["forecast"]["trials"])
-    done = counts["completed"] + counts["pruned"]
-    waits = {"pause": "pausing …", "resume": "going on …", "stop": "stopping …", "skip": "skipping …", "budget": "adding time …"}.get(
-        asked, ""
-    )
-    if state.finished is not None:
-        word, style = f"■ {state.finished.status}", "bold"
-    elif not is_alive and (was_alive or state.trials or state.engine is not None):
-        word, style = "✗ the engine is gone; nothing finished is lost. c goes on, r shows the runs", "bold $text-error"
-    elif state.is_paused:
-        word, style = "‖ paused: running trials end, none is started. Space goes on", "bold $text-warning"
-    else:
-        word, style = "▸ running", "bold $text-success"
-    strategy = state.stages[-1].strategy if state.stages else ""
-    first = Content.assemble(
-        (f"{word}  ", style),
-        (f"stage {shown(state.stage)} · {shown(strategy)}" if state.stage else "", "$quiet"),
-        (f"  {waits}", "bold $text-warning"),
-    )
-    gauge = 24 if width >= 110 else 10
-    left = total - elapsed
-    ends = f"{clock(left)} left" if left > 0 else "ending"
-    second = Content.assemble(
-        ("Trials ", "$quiet"),
-        (f"{done}", "bold"),
-        f" / ~{expected} ",
-        (bar(done / expected if expected else 0.0, gauge), "$accent"),
-        ("   Time ", "$quiet"),
-        (clock(elapsed), "bold"),
-        f" / {clock(total)} ",
-        (bar(elapsed / total if total else 0.0, gauge), "$accent"),
-        (f"   {ends}" if is_alive else "", "$quiet"),
-    )
-    return lines([first, second, _findings_line(state, counts)])
-
-
-def _findings_line(state: StudyState, counts: dict[str, int]) -> Content:
-    best = state.trials[state.best].value if state.best is not None else None
-    default = state.trials[state.default].value if state.default is not None else None
-    parts: list[tuple[str, str] | str] = [("Best ", "$quiet"), (number(best), "bold $accent")]
-    if state.best is not None:
-        parts.append((f" trial {state.best}", "$quiet"))
-    parts += [("   Default ", "$quiet"), number(default)]
-    if best is not None and default is not None and state.best != state.default:
-        parts += [("   Gain ", "$quiet"), (number(abs(best - default), 3), "bold")]
-    parts += ["   ", (f"{counts['pruned']} pruned", "$quiet")]
-    if counts["failed"]:
-        parts += ["  ", (f"✗ {counts['failed']} failed", "$text-error")]
-    return Content.assemble(*parts)
-
-
-def best_curve(state: StudyState) -> Curve:
-    """The finished trials of pilot and search, the best so far as stairs, the default as a level."""
-    points, steps = [], []
-    best: float | None = None
-    for trial in state.trials.values():
-        if trial.status != "completed" or trial.value is None or trial.stage == "confirm" or trial.rows is not None:
-            continue
-        points.append((float(trial.number), trial.value))
-        if best is None or state.better(trial.value, best):
-            best = trial.value
-            steps.append((float(trial.number), best))
-    default = state.trials[state.default].value if state.default is not None else None
-    last = max(state.trials, default=1)
-    return Curve(points=tuple(points), steps=tuple(steps), level=default, last=float(max(1, last)))
-
-
-def log_of(state: StudyState, *, longest: int = 200) -> list[Content]:
-    """What happened, a line each, the last at the end."""
-    entries = [(stage.elapsed, "›", "$accent", f"{stage.stage} begins: {stage.strategy}") for stage in state.stages]
-    for revision in state.revisions:
-        what = "; ".join(revision.changes) or "nothing changed"
-        entries.append((revision.elapsed, "↻", "$accent", f"plan revised: {revision.reason} {what}"))
-    for note in state.notes:
-        warns = note.level == "warning"
-        entries.append((note.elapsed, "!" if warns else "·", "bold $text-warning" if warns else "$quiet", note.text))
-    entries += [(c.elapsed, "»", "$text-primary", f"{c.command} was carried out") for c in state.commands]
-    failed = (t for t in state.trials.values() if t.status == "failed")
-    entries += [(t.started_elapsed + t.seconds, "✗", "bold $text-error", f"trial {t.number} failed: {t.cause}") for t in failed]
-    if state.confirmed is not None:
-        entries.append(
-            (state.confirmed.elapsed, "✓", "$text-success", f"confirmed: trial {state.confirmed.chosen}. {state.confirmed.reason}")
-        )
-    if state.finished is not None:
-        entries.append((state.finished.elapsed, "■", "bold", f"{state.finished.status}: {state.finished.reason}"))
-    entries.sort(key=lambda entry: entry[0])
-    return [
-        Content.assemble((f"{clock(at):>7}  ", "$quiet"), (f"{sign} ", style), shown(text, longest=300))
-        for at, sign, style, text in entries[-longest:]
-    ]
-
-
-def trial_text(trial: TrialState, metric: str) -> Content:
-    """All that is known of one trial."""
-    out: list[Content | str] = [
-        Content.assemble((STATES[trial.status], "bold"), (f"   {trial.stage} · {trial.origin} · {shown(trial.family)}", "$quiet")),
-        Content.assemble((f"{metric}  ", "$quiet"), (number(score_of(trial), 5), "bold"), (f"   {duration(trial.seconds)}", "$quiet")),
-    ]
-    if trial.peak_bytes:
-        out.append(Content.assemble(("memory  ", "$quiet"), gibibytes(trial.peak_bytes)))
-    if trial.cause:
-        out += [
-            "",
-            Content.assemble(("✗ " if trial.status == "failed" else "", "bold $text-error"), (shown(trial.cause, lines=True), "bold")),
-        ]
-    if trial.cure:
-        out.append(Content.assemble(("Cure  ", "$quiet"), shown(trial.cure, lines=True)))
-    out += ["", heading("Configuration")]
-    width = max((len(str(k)) for k in trial.config), default=0) + 2
-    out += [Content.assemble((fit(shown(k, longest=40), min(width, 42)), "$quiet"), (setting(v), "bold")) for k, v in trial.config.items()]
-    if trial.scores:
-        out += ["", heading("Folds"), "  ".join(number(s) for s in trial.scores)]
-    if trial.detail:
-        out += ["", heading("Last lines of its trace"), shown(trial.detail, lines=True)]
-    return lines(out)
-
-
-class TrialView(Widget):
-    """The steps of one trial: a line a fold, or a curve over epochs."""
-
-    DEFAULT_CSS = """
-    TrialView { height: 1fr; border: round $edge; border-title-color: $quiet; border-title-style: bold;
-                border-subtitle-color: $quiet; padding: 0 1; background: $background; text-wrap: nowrap; text-overflow: ellipsis; }
-    """
-    FEW = 12
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.border_title = "Trial"
-        self._trial: TrialState | None = None
-        self._best: TrialState | None = None
-        self._steps = 0
-
-    def show(self, trial: TrialState | None, *, best: TrialState | None, steps: int) -> None:
-        """Shows `trial` beside the best one."""
-        if trial is self._trial and best is self._best and steps == self._steps:
-            return
-        self._trial, self._best, self._steps = trial, best, steps
-        self.border_title = "Trial" if trial is None else f"Trial {trial.number} · {state_text(trial, steps)}"
-        self.refresh()
-
-    def render(self) -> Content:
-        trial = self._trial
-        width, height = self.content_size
-        if trial is None:
-            return muted("No trial is chosen.")
-        if not trial.steps:
-            return lines([muted(shown(trial.cause or "No step is measured yet.")), muted(shown(trial.cure))])
-        if len(trial.steps) > self.FEW:
-            points = tuple((float(s), v) for s, v in trial.steps)
-            level = self._best.value if self._best is not None else None
-            return draw(
-                Curve(line=points, level=level, first=points[0][0], last=points[-1][0]), width, height, axis=Plot.AXIS, x_label="step"
-            )
-        return lines(step_lines(trial, self._best, width)[: max(1, height)])
-
-
-def step_lines(trial: TrialState, best: TrialState | None, width: int) -> list[Content]:
-    """A line a step: the running mean as a number and as a place on one scale, which the best trial's score marks too."""
-    values = [v for _, v in trial.steps]
-    mark = best.value if best is not None and best.value is not None else None
-    scale = values + ([mark] if mark is not None else [])
-    low, high = min(scale), max(scale)
-    room = max(6, width - 18)
-    span = (high - low) or 1.0
-
-    def place(value: float) -> int:
-        return round((value - low) / span * (room - 1))
-
-    out = [
-        Content.assemble(
-            (fit("step", 5), "$quiet"),
-            (f"{'mean':>9}  ", "$quiet"),
-            (f"{number(low)}{number(high):>{max(1, room - len(number(low)))}}", "$quiet"),
-        )
-    ]
-    for step, value in trial.steps:
-        cells = ["─"] * room
-        if mark is not None:
-            cells[place(mark)] = "┆"
-        cells[place(value)] = "●"
-        at = place(value)
-        out.append(
-            Content.assemble(
-                (fit(str(step), 5), "$quiet"),
-                (f"{number(value):>9}  ", "bold"),
-                ("".join(cells[:at]), "$quiet"),
-                ("●", "bold $accent"),
-                ("".join(cells[at + 1 :]), "$quiet"),
-            )
-        )
-    if mark is not None and best is not None:
-        out.append(muted(f"┆ best: trial {best.number}, {number(mark)}"))
-    return out
