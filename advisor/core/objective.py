@@ -99,6 +99,33 @@ def checkpoint_style(objective: Callable[..., Any]) -> Literal["keyword", "secon
     return "second" if len(positional) >= 2 else "none"
 
 
+def call_fault(objective: Callable[..., Any]) -> tuple[str, str] | None:
+    """What is wrong with calling `objective` with a configuration, and its cure; None where nothing is seen to be."""
+    if inspect.isclass(objective):
+        return "is a class, and calling it makes an object, not a score", "Give an object of it, or a function."
+    if inspect.iscoroutinefunction(objective):
+        return "is a coroutine, which gives no score when it is called", "Give a plain function: def instead of async def."
+    if hasattr(objective, "cache_parameters"):
+        cure = "Take the cache off; a function inside it may be cached."
+        return "stands behind functools.cache, which cannot hold a configuration: a dict has no hash", cure
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):  # a function of native code that does not tell
+        return None
+    given: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+        "keyword": (({},), {"checkpoint": None}),
+        "second": (({}, None), {}),
+        "none": (({},), {}),
+    }
+    positional, named = given[checkpoint_style(objective)]
+    try:
+        signature.bind(*positional, **named)
+    except TypeError as error:
+        said = "objective(config, checkpoint=None) where it goes on from a checkpoint"
+        return f"cannot be called with a configuration: {error}", f"Write it as objective(config), or as {said}."
+    return None
+
+
 def call(objective: Callable[..., Any], config: Config, checkpoint: Any = None) -> Any:
     """What `objective` answers for `config`, from `checkpoint` on where it takes one."""
     match checkpoint_style(objective):

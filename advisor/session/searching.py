@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import partial
 from statistics import median
 from typing import Any
 
-from advisor.core.errors import CannotRunError
+from advisor.core.errors import CannotRunError, InputError
 from advisor.core.events import Noted, PlanRevised, StageStarted, TrialState
 from advisor.core.facts import Measured
 from advisor.core.plan import Plan, Stage, Strategy
@@ -78,19 +79,29 @@ def _pilot_of_traces(walk: Walk) -> None:
 def _frame(detail: str) -> str:
     """The last line of the user's code that a trace names, as `` in FILE, line N``; empty where it names none."""
     found = re.findall(r'File "([^"]+)", line (\d+)', detail)
-    return f" in {found[-1][0]}, line {found[-1][1]}" if found else ""
+    own = [place for place in found if not any(part in place[0] for part in _LIBRARIES)] or found
+    return f" in {own[-1][0]}, line {own[-1][1]}" if own else ""
+
+
+_LIBRARIES = ("site-packages", "dist-packages", f"python{sys.version_info[0]}.{sys.version_info[1]}/")
+"""Parts of a path that is no code of the user's."""
 
 
 def _has_finished(walk: Walk) -> bool:
     """True when the pilot has a score.
 
-    Raises: CannotRunError when no configuration could be evaluated, with the first one's error.
+    Raises: CannotRunError when no configuration could be evaluated, with the first one's error; InputError where that is
+    the fault of an objective of the user's own.
     """
     tried = [t for t in walk.recorder.state.trials.values() if t.stage == "pilot" and t.status != "interrupted"]
     broken = [t for t in tried if t.status == "failed"]
     if tried and len(broken) == len(tried) and all(t.category not in ("deadline", "timeout") for t in broken):
-        raise CannotRunError(
-            f"no configuration could be evaluated: {broken[0].cause}",
+        own = walk.facts.objective
+        is_theirs = own is not None and own.kind != "estimator" and all(t.category in ("error", "invalid") for t in broken)
+        kind = InputError if is_theirs else CannotRunError
+        tries = f", {len(broken)} tried" if len(broken) > 1 else ""
+        raise kind(
+            f"no configuration could be evaluated{tries}: {broken[0].cause}",
             where=f"trial {broken[0].number}{_frame(broken[0].detail)}",
             cure=broken[0].cure or "Correct the cause; what the trial printed lies in the run's logs.",
         )

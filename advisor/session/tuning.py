@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from advisor.core.errors import CannotRunError, InputError, InterruptedRunError, NothingFinishedError
 from advisor.core.events import EngineStarted, RunFinished, RunStarted
 from advisor.core.facts import Facts
-from advisor.core.objective import Fidelity, Kind, OwnObjective, checkpoint_style
+from advisor.core.objective import Fidelity, Kind, OwnObjective, call_fault, checkpoint_style
 from advisor.core.outcome import Outcome
 from advisor.core.own import FAMILY
 from advisor.core.plan import Plan
@@ -284,6 +284,9 @@ def describe(
             where="objective",
             cure="Give a function of a configuration.",
         )
+    fault = None if hasattr(objective, "kind") or (space is None and not hasattr(objective, "space")) else call_fault(objective)
+    if fault is not None:
+        raise InputError(f"the objective {name_of(given)} {fault[0]}", where="objective", cure=fault[1])
     if direction not in ("minimize", "maximize"):
         raise InputError(f"unknown direction {direction!r}", where="direction", cure='Use "minimize" or "maximize".')
     if fidelity is not None and not isinstance(fidelity, Fidelity):

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 from advisor.core.errors import AdvisorError
@@ -352,9 +353,24 @@ def _one_line(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    """The last 12 lines of the traceback, from the objective on."""
+    """Twelve lines of the traceback, from the objective on: where it begins, and how it ends."""
     try:
-        lines = "".join(traceback.format_exception(error)).splitlines()
+        lines = "".join(traceback.format_exception(error.with_traceback(_from_the_objective(error)))).splitlines()
     except Exception as second:
         lines = [f"{type(error).__name__} (its trace cannot be shown: {type(second).__name__})"]
-    return "\n".join(lines[-12:])[-4000:]
+    if len(lines) > _TRACE_LINES:
+        lines = [*lines[:4], "  …", *lines[5 - _TRACE_LINES :]]
+    return "\n".join(lines)[-4000:]
+
+
+_TRACE_LINES = 12
+_OURS = (__file__, call.__code__.co_filename)
+"""Files between a trial and the objective: no part of what went wrong."""
+
+
+def _from_the_objective(error: BaseException) -> TracebackType | None:
+    """The traceback of `error` without the calls that led to the objective; whole where it never came so far."""
+    left = error.__traceback__
+    while left is not None and left.tb_frame.f_code.co_filename in _OURS:
+        left = left.tb_next
+    return left if left is not None else error.__traceback__

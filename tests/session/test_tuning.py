@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -160,8 +163,60 @@ def test_an_objective_that_always_raises_ends_with_its_own_words() -> None:
     def broken(config: dict[str, Any]) -> float:
         raise ZeroDivisionError("no data here")
 
-    with pytest.raises(CannotRunError, match="ZeroDivisionError: no data here"):
+    with pytest.raises(InputError, match=r"6 tried: ZeroDivisionError: no data here") as caught:
         advisor.tune(broken, SPACE, max_trials=10, isolation="inline")
+    assert caught.value.where == f"trial 0 in {__file__}, line {broken.__code__.co_firstlineno + 1}"
+
+
+def test_a_library_that_raises_is_told_by_the_line_of_the_users_code_that_called_it() -> None:
+    def broken(config: dict[str, Any]) -> float:
+        return float(json.loads("[1, 2"))
+
+    with pytest.raises(InputError, match="JSONDecodeError") as caught:
+        advisor.tune(broken, SPACE, max_trials=10, isolation="inline")
+    assert caught.value.where == f"trial 0 in {__file__}, line {broken.__code__.co_firstlineno + 1}"
+
+
+def test_a_default_that_fails_is_an_event_and_the_run_goes_on() -> None:
+    def picky(config: dict[str, Any]) -> float:
+        if config["x"] == 0.0:
+            raise ValueError("not there")
+        return float(config["x"] ** 2)
+
+    found = advisor.tune(picky, {"x": advisor.Float(-1, 1)}, max_trials=8, strategy="random", isolation="inline")
+    assert found.trials[0].origin == "default" and "not there" in found.trials[0].cause
+    assert found.counts["completed"] == 7
+
+
+def test_what_leaves_its_process_every_time_cannot_run_here(tmp_path: Path) -> None:
+    with pytest.raises(CannotRunError, match="left with exit code 3"):
+        advisor.tune(lambda _c: os._exit(3), {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
+
+
+async def later(config: dict[str, Any]) -> float:
+    return 0.0
+
+
+class Scored:
+    def __call__(self, config: dict[str, Any]) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        (lambda: 1.0, "takes 0 positional|too many positional"),
+        (lambda a, b, c: 1.0, "missing a required argument: 'c'"),
+        (lambda *, config: 1.0, "too many positional"),
+        (Scored, "is a class"),
+        (later, "is a coroutine"),
+        (functools.cache(bowl), "functools.cache"),
+    ],
+)
+def test_what_cannot_be_called_with_a_configuration_is_refused_before_the_first_trial(objective: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        advisor.tune(objective, SPACE, max_trials=3, isolation="inline")
+    assert caught.value.where == "objective" and caught.value.cure
 
 
 def test_steps_out_of_order_fail_the_trial_with_the_reason() -> None:
@@ -169,7 +224,7 @@ def test_steps_out_of_order_fail_the_trial_with_the_reason() -> None:
         for step in (2, 1):
             yield advisor.Measurement(step=step, value=config["x"])
 
-    with pytest.raises(CannotRunError, match="step 1 follows step 2"):
+    with pytest.raises(InputError, match="step 1 follows step 2"):
         advisor.tune(backwards, {"x": advisor.Float(0, 1)}, fidelity=EPOCHS, max_trials=5, isolation="inline")
 
 
