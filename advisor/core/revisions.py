@@ -28,6 +28,12 @@ DIVERGED_RATIO = 0.2
 """Share of failed trials from which on a range is suspected. Source: knowledge D3."""
 
 
+Side = Literal["low", "high"]
+"""An end of a range."""
+SIDES: tuple[Side, Side] = ("low", "high")
+"""Both."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One finished trial."""
@@ -77,20 +83,28 @@ def _widenings(space: SearchSpace, done: Sequence[Seen], widened: dict[str, int]
     found = []
     for name, parameter in soft.items():
         places = [scaled(parameter, t.config[name]) for t in top if name in t.config]
-        for side in ("low", "high"):
+        for side in SIDES:
             at_edge = sum((p if side == "low" else 1 - p) <= OUTER for p in places)
             if not places or 2 * at_edge < len(places) or _by_chance(at_edge, len(places)) * 2 * len(soft) > CHANCE:
                 continue
-            wider = _wider(parameter, side, widened.get(f"{name}.{side}", 0))
-            if wider is not None:
-                bound = f"{getattr(parameter, side):.4g}"
-                because = (
-                    f"{at_edge} of the best {len(places)} trials press against the {'lower' if side == 'low' else 'upper'} bound {bound} "
-                    f"of {name}: it becomes {getattr(wider, side):.4g}"
-                )
-                found.append(Revision("widen", name, wider, because))
+            seen = f"{at_edge} of the best {len(places)} trials press against"
+            revision = widening(space, name, side, widened.get(f"{name}.{side}", 0), seen=seen)
+            if revision is not None:
+                found.append(revision)
                 break
     return found
+
+
+def widening(space: SearchSpace, name: str, side: Side, times: int, *, seen: str = "the best trial lies at") -> Revision | None:
+    """`name` with its range widened on one `side`, for the `times`-th time more; `seen` says why. None: it is hard, or cannot move."""
+    parameter = space.parameters[name]
+    if isinstance(parameter, Choice) or parameter.hard:
+        return None
+    wider = _wider(parameter, side, times)
+    if wider is None:
+        return None
+    bound, which = f"{getattr(parameter, side):.4g}", "lower" if side == "low" else "upper"
+    return Revision("widen", name, wider, f"{seen} the {which} bound {bound} of {name}: it becomes {getattr(wider, side):.4g}")
 
 
 def _by_chance(hits: int, draws: int) -> float:
@@ -98,7 +112,7 @@ def _by_chance(hits: int, draws: int) -> float:
     return math.fsum(math.comb(draws, k) * OUTER**k * (1 - OUTER) ** (draws - k) for k in range(hits, draws + 1))
 
 
-def _wider(parameter: Float | Int, side: str, times: int) -> Float | Int | None:
+def _wider(parameter: Float | Int, side: Side, times: int) -> Float | Int | None:
     """`parameter` with one side moved out by a decade, or by half of the range; twice as far each time. None: it cannot move."""
     low, high = float(parameter.low), float(parameter.high)
     if parameter.log:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from advisor.core.ports import Engine, Proposal, Result
-from advisor.core.revisions import Seen, revisions
+from advisor.core.revisions import Revision, Seen, Side, revisions, widening
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 
 EVERY = 3
@@ -19,9 +19,10 @@ History = Sequence[tuple[Config, Result]]
 class RevisingEngine:
     """The engine that `make` gives for a space and a history, made anew, with everything learned so far, when the space changes.
 
-    What a widening has opened is looked at at once: the best configuration with the hyperparameter in the middle of the new
-    part, before the new engine is made. What is proposed is a function of what was told: on a resume the same revisions happen
-    at the same trials. While a new engine is due, running trials are waited for. `note` takes a sentence at every change.
+    What a widening has opened is looked at at once, before the new engine is made: the best configuration with the
+    hyperparameter in the middle of the new part, then, if that was the best so far, at its far end, and if that was too, the
+    range is widened again. What is proposed is a function of what was told: on a resume the same revisions happen at the same
+    trials. While a new engine is due, running trials are waited for. `note` takes a sentence at every change.
     """
 
     def __init__(
@@ -39,8 +40,12 @@ class RevisingEngine:
         self._sign = 1 if direction == "minimize" else -1
         self._history = list(history)
         self._engine = make(space, tuple(self._history), 0)
-        self._probes: list[Config] = []
+        self._looks: list[_Look] = []
         """Looks into what was opened, still to be proposed."""
+        self._looking: dict[int, _Look] = {}
+        """Looks that run, by key."""
+        self._onward: list[tuple[str, Side]] = []
+        """Ranges whose far end was the best so far: they are widened again, whatever the other trials say."""
         self._is_made = True
         """False while the new space has no engine yet."""
         self._outer: dict[int, int] = {}
@@ -61,9 +66,8 @@ class RevisingEngine:
                 return None
             self._revise()
         key = next(k for k in range(len(self._told) + len(self._running) + 1) if k not in self._told and k not in self._running)
-        if self._probes:
-            self._running.add(key)
-            return Proposal(key, self._probes.pop(0))
+        if self._looks:
+            return Proposal(key, self._look(key))
         if not self._is_made:
             if self._running:
                 return None
@@ -77,7 +81,7 @@ class RevisingEngine:
     @property
     def is_done(self) -> bool:
         """True when the engine in force is."""
-        return self._is_made and not self._probes and self._engine.is_done and not self._is_due()
+        return self._is_made and not self._looks and self._engine.is_done and not self._is_due()
 
     def observe(self, proposal: Proposal, step: int, value: float) -> bool:
         """The word of the engine in force."""
@@ -93,6 +97,9 @@ class RevisingEngine:
         self._told.add(proposal.key)
         if proposal.key in self._inner:
             self._engine.tell(replace(proposal, key=self._inner[proposal.key]), result)
+        look = self._looking.pop(proposal.key, None)
+        if look is not None:
+            self._follow(look, proposal.config, result)
         self._history.append((proposal.config, result))
         self._since += 1
 
@@ -103,22 +110,51 @@ class RevisingEngine:
     def _replay(self, proposal: Proposal) -> None:
         if self._is_due():
             self._revise()
-        if self._probes:
-            self._probes.pop(0)
+        if self._looks:
+            self._look(proposal.key)
             return
         if not self._is_made:
             self._renew()
         self._enter(proposal.key, len(self._outer))
+
+    def _look(self, key: int) -> Config:
+        """The next look into what was opened, entered as `key`: the best configuration of now, moved there."""
+        look = self._looks.pop(0)
+        self._looking[key] = look
+        self._running.add(key)
+        best = self._best()
+        assert best is not None
+        return self.space.active({**best.config, look.name: look.value})
+
+    def _follow(self, look: _Look, config: Config, result: Result) -> None:
+        """Goes on outwards while looks are the best so far: first to the far end, then beyond it."""
+        best = self._best()
+        is_best = result.status == "completed" and result.value is not None and best is not None
+        if not is_best or self._sign * (result.value or 0.0) >= (best.value if best is not None and best.value is not None else math.inf):
+            return
+        if look.is_far_end:
+            self._onward.append((look.name, look.side))
+        else:
+            end = getattr(self.space.parameters[look.name], look.side)
+            if end != config[look.name]:
+                self._looks.insert(0, _Look(look.name, look.side, end, is_far_end=True))
 
     def _enter(self, key: int, inner: int) -> None:
         self._inner[key], self._outer[inner] = inner, key
         self._running.add(key)
 
     def _is_due(self) -> bool:
-        return self._since >= self._every and bool(self._found())
+        return bool(self._onward) or (not self._looks and self._since >= self._every and bool(self._found()))
 
-    def _found(self) -> tuple[object, ...]:
-        return revisions(self.space, self._seen(), widened=self._widened)
+    def _found(self) -> tuple[Revision, ...]:
+        onward = [r for name, side in self._onward if (r := widening(self.space, name, side, self._times(name, side))) is not None]
+        return tuple(onward) if self._onward else revisions(self.space, self._seen(), widened=self._widened)
+
+    def _times(self, name: str, side: Side) -> int:
+        return self._widened.get(f"{name}.{side}", 0)
+
+    def _best(self) -> Seen | None:
+        return min((s for s in self._seen() if s.value is not None), key=lambda s: s.value or 0.0, default=None)
 
     def _seen(self) -> list[Seen]:
         seen = []
@@ -130,29 +166,20 @@ class RevisingEngine:
         return seen
 
     def _revise(self) -> None:
-        for revision in revisions(self.space, self._seen(), widened=self._widened):
+        found = self._found()
+        self._onward.clear()
+        for revision in found:
             before = self.space.parameters[revision.name]
             assert not isinstance(before, Choice)
-            if revision.kind == "widen":
-                side = "low" if revision.parameter.low < before.low else "high"
-                self._widened[f"{revision.name}.{side}"] = self._widened.get(f"{revision.name}.{side}", 0) + 1
             self.space = self.space.replace(**{revision.name: revision.parameter})
             if revision.kind == "widen":
-                self._look_into(revision.name, before)
+                side: Side = "low" if revision.parameter.low < before.low else "high"
+                self._widened[f"{revision.name}.{side}"] = self._times(revision.name, side) + 1
+                self._looks.append(_Look(revision.name, side, _middle(before, revision.parameter)))
             if not self._is_replaying:
                 self._note(revision.because + ".")
         self._since = 0
         self._is_made = False
-
-    def _look_into(self, name: str, before: Float | Int) -> None:
-        """Queues the best configuration with `name` in the middle of what its new range has gained."""
-        best = min((s for s in self._seen() if s.value is not None), key=lambda s: s.value or 0.0)
-        after = self.space.parameters[name]
-        assert not isinstance(after, Choice)
-        low, high = (after.low, before.low) if after.low < before.low else (before.high, after.high)
-        middle = math.sqrt(low) * math.sqrt(high) if after.log else (low + high) / 2
-        value = min(max(round(middle), after.low), after.high) if isinstance(after, Int) else middle
-        self._probes.append(self.space.active({**best.config, name: value}))
 
     def _renew(self) -> None:
         self._revision += 1
@@ -161,3 +188,20 @@ class RevisingEngine:
         self._inner.clear()
         self._engine = self._make(self.space, tuple(self._history), self._revision)
         self._is_made = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A place in what a widening has opened."""
+
+    name: str
+    side: Side
+    value: float | int
+    is_far_end: bool = False
+
+
+def _middle(before: Float | Int, after: Float | Int) -> float | int:
+    """The middle, on its scale, of what `after` has gained over `before`."""
+    low, high = (after.low, before.low) if after.low < before.low else (before.high, after.high)
+    middle = math.sqrt(low) * math.sqrt(high) if after.log else (low + high) / 2
+    return min(max(round(middle), after.low), after.high) if isinstance(after, Int) else middle
