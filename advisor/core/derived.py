@@ -15,6 +15,9 @@ from advisor.core.facts import Facts, Gpu, Unknown
 from advisor.core.plan import Strategy, Validation
 from advisor.core.vocabulary import Fact, Kind
 
+LIBRARIES = {"lightgbm": "LightGBM", "xgboost": "XGBoost", "catboost": "CatBoost"}
+"""Libraries of models that not everybody has, by module: their names."""
+
 NOT_GIVEN = Unknown(reason="not given")
 NOT_DECIDED = Unknown(reason="decided later in the plan")
 
@@ -88,6 +91,10 @@ DECIDED: tuple[Fact, ...] = (
     *(
         Fact(f"engine.{s}.is_available", "flag", f"This version can run {s}.", says=(f"no engine of this version runs {s}", f"{s} can run"))
         for s in Strategy
+    ),
+    *(
+        Fact(f"library.{name}.is_installed", "flag", f"{title} is installed.", says=(f"{title} is not installed", f"{title} is installed"))
+        for name, title in LIBRARIES.items()
     ),
 )
 """Facts that earlier parts of the plan decide for later ones."""
@@ -186,13 +193,15 @@ class Given:
 
 
 def situation_of(facts: Facts) -> Situation:
-    """The primary facts of `facts` and the engines that exist, by dotted name."""
+    """The primary facts of `facts`, and the engines and libraries that exist, by dotted name."""
     values: dict[str, Any] = {}
     for prefix, model in (("hardware", facts.hardware), ("data", facts.data), ("answers", facts.answers)):
         for name in type(model).model_fields:
             values[f"{prefix}.{name}"] = getattr(model, name)
     for strategy in Strategy:
         values[f"engine.{strategy}.is_available"] = strategy in facts.engines
+    for name in LIBRARIES:
+        values[f"library.{name}.is_installed"] = name in facts.libraries
     return Situation(values)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from advisor.core.deliberation import outline
+from advisor.core.derived import LIBRARIES
 from advisor.core.errors import AdvisorError, InputError, nearest
 from advisor.core.facts import Answers, Dataset, Facts, Hardware
 from advisor.core.interview import headline
@@ -124,7 +125,7 @@ def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
     Raises: InputError for an unknown fact, one that is computed, or a value that does not fit.
     """
     parts: dict[str, dict[str, Any]] = {}
-    engines = set(facts.engines)
+    engines, libraries = set(facts.engines), set(facts.libraries)
     for given, text in changes.items():
         name = given if "." in given else _full(given)
         about = fact(name)
@@ -132,6 +133,9 @@ def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
         if prefix == "engine":
             strategy = field.removesuffix(".is_available")
             (engines.add if about.parse(text) else engines.discard)(strategy)
+            continue
+        if prefix == "library":
+            (libraries.add if about.parse(text) else libraries.discard)(field.removesuffix(".is_installed"))
             continue
         if prefix not in _MODELS or field not in _MODELS[prefix].model_fields:
             inputs = ", ".join(about.inputs) or "earlier parts of the plan"
@@ -142,7 +146,8 @@ def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
             raise InputError(str(error).rstrip("."), where=f"--what-if {name}", cure="Write a value that fits.") from error
         parts.setdefault(prefix, {})[field] = value
     updates: dict[str, Any] = {p: _validated(getattr(facts, p), change) for p, change in parts.items()}
-    return facts.model_copy(update={**updates, "engines": tuple(s for s in map(str, Strategy) if s in engines)})
+    present = {"engines": tuple(s for s in map(str, Strategy) if s in engines), "libraries": tuple(n for n in LIBRARIES if n in libraries)}
+    return facts.model_copy(update={**updates, **present})
 
 
 def _validated(model: Value, change: Mapping[str, Any]) -> Value:

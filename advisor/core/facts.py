@@ -350,6 +350,8 @@ class Facts(Value):
     """One entry a family measured so far."""
     engines: tuple[str, ...] = ("default", "portfolio", "grid", "random", "qmc", "tpe", "gp", "cmaes", "halving", "asha", "hyperband")
     """Strategies this version can run; the others are rejected with that reason."""
+    libraries: tuple[str, ...] = ()
+    """Model libraries that are installed, of those that not everybody has, such as ``lightgbm``."""
 
 
 def known(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from advisor.core.derived import LIBRARIES
 from advisor.core.errors import InputError, nearest
 from advisor.core.facts import Answers, Facts
 from advisor.core.objective import OwnObjective
@@ -46,7 +47,7 @@ def gather(data: Any = None, *, query: str | None = None, runs: str | Path = "ru
         weights=wishes.weights,
     )
     hardware = probe_hardware(runs=Path(runs), cluster=wishes.cluster)
-    return Facts(hardware=hardware, data=dataset, answers=wishes, engines=engines_here())
+    return Facts(hardware=hardware, data=dataset, answers=wishes, engines=engines_here(), libraries=libraries_here())
 
 
 def _own_facts(data: Any, wishes: Answers, runs: Path) -> Facts:
@@ -71,6 +72,11 @@ def engines_here(own: OwnObjective | None = None) -> tuple[str, ...]:
     if own is not None and own.kind == "keras":
         return ("default", "portfolio", "random", "hyperband", "tpe", "gp", "qmc")
     return tuple(found)
+
+
+def libraries_here() -> tuple[str, ...]:
+    """The model libraries that are installed in this environment, of those that not everybody has; none is imported."""
+    return tuple(name for name in LIBRARIES if find_spec(name) is not None)
 
 
 def read_answers(**answers: Any) -> Answers:
