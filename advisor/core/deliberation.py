@@ -40,6 +40,8 @@ class Decided:
 
     value: Any
     rule: Rule | None
+    also: tuple[Rule, ...] = ()
+    """Further rules that hold and say the same."""
 
 
 @dataclass
@@ -50,6 +52,8 @@ class Notes:
     open: dict[str, tuple[Unknown, list[str]]] = field(default_factory=dict)
     passes: tuple[str, ...] = ()
     """Facts beginning so cannot be known here, and nobody is asked for them."""
+    forced: list[str] = field(default_factory=list)
+    """Limits of safety that ``--force`` overrode, each with what it says."""
 
     def computed(
         self, name: str, value: Any, because: str, *, facts: Mapping[str, Any] | None = None, source: str = "arithmetic of the plan"
@@ -63,14 +67,21 @@ class Notes:
             Evidence(field=name, value=value, rule=ANSWER, because=f"You asked for it ({flag}).", facts={}, source="the user's answer")
         )
 
-    def ruled(self, name: str, value: Any, rule: Rule, situation: Situation) -> None:
-        """Enters a field that a rule decided, with the facts it looked at."""
-        seen = {p.fact: situation.value(p.fact) for p in rule.when}
-        near = [p.about.words for p in rule.when if p.is_near(seen[p.fact])]
+    def ruled(self, name: str, value: Any, rule: Rule, situation: Situation, also: Sequence[Rule] = ()) -> None:
+        """Enters a field that a rule decided, with the facts that it, and the rules that say the same, looked at."""
+        conditions = [p for r in (rule, *also) for p in r.when]
+        seen = {p.fact: situation.value(p.fact) for p in conditions}
+        near = dict.fromkeys(p.about.words for p in conditions if p.is_near(seen[p.fact]))
         because = rule.because + (f" Near the threshold: {', '.join(near)}." if near else "")
         self.evidence.append(
             Evidence(
-                field=name, value=value, rule=rule.id, because=because, facts={k: shown(v) for k, v in seen.items()}, source=rule.source
+                field=name,
+                value=value,
+                rule=rule.id,
+                because=because,
+                facts={k: shown(v) for k, v in seen.items()},
+                source=rule.source,
+                also=tuple(r.id for r in also),
             )
         )
 
@@ -98,38 +109,49 @@ def shown(value: Any) -> Any:
     return value if not isinstance(value, float) else str(value)
 
 
-def decide(name: str, rulebook: Rulebook, situation: Situation, notes: Notes | None = None) -> Decided:
-    """What the rules say of field `name`; value None when no rule speaks.
-
-    Rules with conditions that hold go before the rule without conditions, and those named in their `overrides` give way.
+def decide(name: str, rulebook: Rulebook, situation: Situation, notes: Notes | None = None, *, is_forced: bool = False) -> Decided:
+    """What the rules say of field `name`; value None when no rule speaks. A rule without conditions always holds.
 
     Raises: RulebookError when two rules that hold disagree.
     """
-    fallback: Rule | None = None
     holding: list[Rule] = []
     for rule in rulebook.by_field[name]:
-        if not rule.when:
-            fallback = rule
-            continue
         verdict = rule.verdict(situation)
         if verdict is Verdict.HOLDS:
             holding.append(rule)
         elif verdict is Verdict.UNKNOWN and notes is not None:
             notes.passed_over(rule.id, rule.when, situation)
+    return combine(name, holding, is_forced=is_forced)
+
+
+def combine(name: str, holding: Sequence[Rule], *, is_forced: bool = False) -> Decided:
+    """What the rules in `holding` say together of field `name`, whatever their order; value None when there are none.
+
+    The user's own rules go before the shipped ones, rules named in the `overrides` of one that holds give way, and a rule
+    without conditions speaks where no other does. Of the rest all must agree, or the least counts, as the field has it.
+    A limit of safety counts on every level unless it `is_forced`.
+
+    Raises: RulebookError when two rules disagree.
+    """
+    about = FIELDS[name]
+    if about.is_limit and not is_forced:
+        said = [combine(name, [r for r in holding if r.level == level], is_forced=True) for level in sorted({r.level for r in holding})]
+        return min(said, key=lambda d: d.value, default=Decided(None, None))
+    top = max((r.level for r in holding), default=0)
     gone = {o for r in holding for o in r.overrides}
-    holding = [r for r in holding if r.id not in gone]
-    if FIELDS[name].merges == "least" and fallback is not None:
-        holding.append(fallback)
-    if not holding:
-        return Decided(fallback.sets[name], fallback) if fallback is not None else Decided(None, None)
-    if FIELDS[name].merges == "least":
-        first = min(holding, key=lambda r: r.sets[name])
-        return Decided(first.sets[name], first)
-    first = holding[0]
-    for other in holding[1:]:
+    left = [r for r in holding if r.level == top and r.id not in gone]
+    if about.merges == "agree":
+        left = [r for r in left if r.when] or left
+    if not left:
+        return Decided(None, None)
+    if about.merges == "least":
+        least = min(r.sets[name] for r in left)
+        left = [r for r in left if r.sets[name] == least]
+    first = left[0]
+    for other in left[1:]:
         if other.sets[name] != first.sets[name]:
             raise RulebookError([f"{other.place}: rules {first.id!r} and {other.id!r} both hold and disagree on {name}"])
-    return Decided(first.sets[name], first)
+    return Decided(first.sets[name], first, tuple(left[1:]))
 
 
 @dataclass(frozen=True)
@@ -206,6 +228,8 @@ class Outline:
     notes: Notes
     own: OwnObjective | None = None
     """The user's own objective, where it is one."""
+    situations: tuple[Situation, ...] = ()
+    """What the rules that shape each candidate's space looked at; empty for an own objective, whose space no rule shapes."""
 
 
 def outline(facts: Facts, rulebook: Rulebook) -> Outline:
@@ -228,11 +252,11 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
     families, validation, situation = _shortlist(facts, task, validation, rulebook, situation, notes)
     frozen = _known_freezes(facts, families)
     measured = {m.family for m in facts.measured}
+    situations = tuple(_family_situation(f, facts, validation, situation) for f in families)
     candidates = tuple(
-        candidate_of(f, rulebook, _family_situation(f, facts, validation, situation), frozen, is_measured=f.name in measured)
-        for f in families
+        candidate_of(f, rulebook, seen, frozen, is_measured=f.name in measured) for f, seen in zip(families, situations, strict=True)
     )
-    first = _family_situation(families[0], facts, validation, situation)
+    first = situations[0]
     first = first.with_values(space_facts(candidates[0].space, families[0]) | _penalties(facts, candidates[0], families[0]))
     workers, threads, first = _envelope(facts, families[0], rulebook, first, notes)
     budget, first = _budget(facts, candidates[0], validation, rulebook, first, notes)
@@ -241,7 +265,7 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
     trials = int(first.value("search.trials"))
     budget = budget.model_copy(update={"trials": trials, "trials_cap": cap.value})
     if cap.rule is not None:
-        notes.ruled("budget.trials_cap", cap.value, cap.rule, first)
+        notes.ruled("budget.trials_cap", cap.value, cap.rule, first, cap.also)
     elif answers.trials is not None and cap.value == answers.trials:
         notes.answered("budget.trials_cap", cap.value, "--trials")
     else:
@@ -270,6 +294,7 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
         first,
         choice,
         notes,
+        situations=situations,
     )
 
 
@@ -371,7 +396,7 @@ def _metric(facts: Facts, task: Task, rulebook: Rulebook, situation: Situation, 
         if decided.rule is None:
             raise RulebookError(["metric.toml: no rule names a metric; add one without conditions"])
         found = metric(decided.value, task)
-        notes.ruled("metric", found.name, decided.rule, situation)
+        notes.ruled("metric", found.name, decided.rule, situation, decided.also)
     notes.computed(
         "direction",
         found.direction,
@@ -413,7 +438,7 @@ def _validation(facts: Facts, rulebook: Rulebook, situation: Situation, notes: N
     for name, decided in got.items():
         if decided.rule is None:
             raise RulebookError([f"validation.toml: no rule sets validation.{name}; add one without conditions"])
-        notes.ruled(f"validation.{name}", decided.value, decided.rule, situation)
+        notes.ruled(f"validation.{name}", decided.value, decided.rule, situation, decided.also)
     heldout = float(got["heldout_ratio"].value)
     folds, repeats, scheme = int(got["folds"].value), int(got["repeats"].value), got["scheme"].value
     limits = []
@@ -596,6 +621,12 @@ def _envelope(facts: Facts, family: Family, rulebook: Rulebook, situation: Situa
     cpus = machine.cpu_count if not isinstance(machine.cpu_count, Unknown) else 1
     decided = decide("envelope.threads", rulebook, situation, notes)
     memory = decide("envelope.memory_ratio", rulebook, situation, notes)
+    if answers.force and memory.rule is not None:
+        wished = decide("envelope.memory_ratio", rulebook, situation, is_forced=True)
+        if wished.value != memory.value and wished.rule is not None:
+            notes.forced.append(f"envelope.memory_ratio: {wished.value:g} by {wished.rule.id}, {memory.value:g} is safe")
+            memory = wished
+    room = math.inf
     threads = cpus if decided.value == "all" else 1
     workers, because = max(1, cpus // threads), f"{cpus} processors over {threads} thread(s) a trial"
     if isinstance(machine.cpu_count, Unknown):
@@ -609,12 +640,9 @@ def _envelope(facts: Facts, family: Family, rulebook: Rulebook, situation: Situa
     if family.trains_in_steps and machine.torch_device == "cuda" and not isinstance(machine.gpus, Unknown):
         workers, because = min(workers, max(1, len(machine.gpus))), "one trial an accelerator"
     if answers.workers is not None:
-        if answers.workers > cpus and not isinstance(machine.cpu_count, Unknown) and not answers.force:
-            raise CannotRunError(
-                f"{answers.workers} workers on {cpus} processors would slow each other down",
-                where="--workers",
-                cure=f"Ask for at most {cpus}, or add --force.",
-            )
+        check_workers(facts, notes)
+        if answers.workers > max(1, room):
+            _refuse_unforced(f"{answers.workers} workers do not fit into the memory, {room:g} do", max(1, int(room)), facts, notes)
         workers = answers.workers
         threads = max(1, cpus // workers) if decided.value == "all" else 1
         notes.answered("envelope.workers", workers, "--workers")
@@ -627,12 +655,28 @@ def _envelope(facts: Facts, family: Family, rulebook: Rulebook, situation: Situa
             source="knowledge E.3",
         )
     if decided.rule is not None:
-        notes.ruled("envelope.threads_per_worker", threads, decided.rule, situation)
+        notes.ruled("envelope.threads_per_worker", threads, decided.rule, situation, decided.also)
     return workers, threads, situation.decide(search__workers=workers, search__threads_per_worker=threads)
 
 
 def _plain(value: Any) -> Any:
     return f"unknown ({value.reason})" if isinstance(value, Unknown) else value
+
+
+def check_workers(facts: Facts, notes: Notes) -> None:
+    """Notes that more workers than processors were forced.
+
+    Raises: CannotRunError when there are more and nothing was forced.
+    """
+    cpus, workers = facts.hardware.cpu_count, facts.answers.workers
+    if workers is not None and not isinstance(cpus, Unknown) and workers > cpus:
+        _refuse_unforced(f"{workers} workers on {cpus} processors would slow each other down", cpus, facts, notes)
+
+
+def _refuse_unforced(what: str, most: int, facts: Facts, notes: Notes) -> None:
+    if not facts.answers.force:
+        raise CannotRunError(what, where="--workers", cure=f"Ask for at most {most}, or add --force.")
+    notes.forced.append(f"envelope.workers: {what}")
 
 
 READ_BYTES_PER_SECOND = 50e6
@@ -693,6 +737,7 @@ def _budget(
 class _Cap:
     value: int | None
     rule: Rule | None
+    also: tuple[Rule, ...] = ()
 
 
 def _cap(facts: Facts, family: Family, rulebook: Rulebook, situation: Situation) -> _Cap:
@@ -708,4 +753,4 @@ def _cap(facts: Facts, family: Family, rulebook: Rulebook, situation: Situation)
     if not options:
         return _Cap(None, None)
     value, _, rule = min(options, key=lambda o: o[:2])
-    return _Cap(int(value), rule)
+    return _Cap(int(value), rule, decided.also if rule is decided.rule else ())

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.core.deliberation import Notes, Outline, StrategyChoice, choose_strategy, demanded_strategy, shown
+from advisor.core.deliberation import Notes, Outline, StrategyChoice, check_workers, choose_strategy, demanded_strategy, shown
 from advisor.core.derived import Situation, situation_of
-from advisor.core.errors import CannotRunError, InputError, nearest
+from advisor.core.errors import InputError, nearest
 from advisor.core.facts import Facts, Unknown
 from advisor.core.family import Cost, Family, Preprocessing
 from advisor.core.metrics import Metric
@@ -252,12 +252,7 @@ def _workers(facts: Facts, notes: Notes) -> tuple[int, int]:
     machine, answers = facts.hardware, facts.answers
     cpus = machine.cpu_count if not isinstance(machine.cpu_count, Unknown) else 1
     workers = answers.workers or 1
-    if workers > cpus and not isinstance(machine.cpu_count, Unknown) and not answers.force:
-        raise CannotRunError(
-            f"{workers} workers on {cpus} processors would slow each other down",
-            where="--workers",
-            cure=f"Ask for at most {cpus}, or add --force.",
-        )
+    check_workers(facts, notes)
     if answers.workers is not None:
         notes.answered("envelope.workers", workers, "--workers")
     else:

@@ -187,6 +187,8 @@ class Evidence(Value):
     """The facts the rule looked at, with their values."""
     source: str
     """Where the knowledge comes from."""
+    also: tuple[str, ...] = ()
+    """Further rules that hold and say the same."""
     flips: tuple[Flip, ...] = ()
     """What would change it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from advisor.core.deliberation import Outline, conditions, decide, outline, shown
@@ -23,7 +24,7 @@ from advisor.core.plan import (
 from advisor.core.predicates import Verdict
 from advisor.core.rules import Rule, Rulebook, StrategyEntry
 from advisor.core.space import Choice, Float, Group, Int
-from advisor.core.spaces import adjusting
+from advisor.core.spaces import Revised, adjusting, revisions
 from advisor.core.value import encode, round_significant
 
 GRID_MOST_LEVELS = 7
@@ -87,7 +88,7 @@ def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
         sampler=sampler,
         weights=facts.answers.weights,
         seed=facts.answers.seed,
-        forced=o.choice.forced,
+        forced=(*o.choice.forced, *notes.forced),
         advice=_advice(o, rulebook),
         evidence=evidence,
         rejected=_rejected(o, rulebook),
@@ -102,7 +103,7 @@ def _pruner(o: Outline, rulebook: Rulebook) -> Pruner:
         decided = decide(f"pruner.{name}", rulebook, o.situation, o.notes)
         if decided.rule is None:
             raise RulebookError([f"pruner.toml: no rule sets pruner.{name}; add one without conditions"])
-        o.notes.ruled(f"pruner.{name}", encode(decided.value), decided.rule, o.situation)
+        o.notes.ruled(f"pruner.{name}", encode(decided.value), decided.rule, o.situation, decided.also)
         got[name] = decided.value
     return Pruner(**got)
 
@@ -115,7 +116,7 @@ def _sampler(o: Outline, rulebook: Rulebook) -> dict[str, Any]:
         decided = decide(path, rulebook, o.situation, o.notes) if path in rulebook.by_field else None
         if decided is not None and decided.rule is not None:
             settings[name] = decided.value
-            o.notes.ruled(path, decided.value, decided.rule, o.situation)
+            o.notes.ruled(path, decided.value, decided.rule, o.situation, decided.also)
         else:
             o.notes.evidence.append(
                 Evidence(
@@ -270,7 +271,8 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
     for index, (candidate, family) in enumerate(zip(o.candidates, o.families, strict=True)):
         prefix = "" if index == 0 else f"shortlist.{family.name}."
         own = f"family:{family.name}"
-        rules = {r.adjust.parameter: r for r in adjusting(rulebook, family, o.situation) if r.adjust is not None}
+        seen = o.situations[index] if o.situations else o.situation
+        revised = revisions(adjusting(rulebook, family, seen), seen)
 
         def told(path: str, value: Any, because: str, source: str, own: str = own) -> None:
             notes.evidence.append(Evidence(field=path, value=value, rule=own, because=because, facts={}, source=source))
@@ -281,8 +283,8 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
                 path = f"{prefix}space.{name}.{part}"
                 if name in freeze:
                     notes.answered(path, value, "--freeze")
-                elif name in rules and value != before[part]:
-                    notes.ruled(path, value, rules[name], o.situation)
+                elif value != before[part] and (rules := _revising(revised.get(name, {}), part)):
+                    notes.ruled(path, value, rules[0], seen, rules[1:])
                 else:
                     because = "The library's default." if part == "default" else "Range of published practice for this family."
                     if o.own is not None:
@@ -292,14 +294,28 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
             path = f"{prefix}fixed.{name}"
             if name in freeze:
                 notes.answered(path, encode(value), "--freeze")
-            elif name in rules:
-                notes.ruled(path, encode(value), rules[name], o.situation)
+            elif rules := _revising(revised.get(name, {}), "fix"):
+                notes.ruled(path, encode(value), rules[0], seen, rules[1:])
             else:
                 told(path, encode(value), "Not searched.", family.source)
         because = "The default first, then configurations known to be good, completed by the default and clipped to the space."
         told(f"{prefix}starts", len(candidate.starts), because, family.starts_source or family.source)
         kind = "measured by the pilot" if candidate.is_measured else "an estimate from rows, features and family; the pilot measures it"
         notes.computed(f"{prefix}fit_seconds", candidate.fit_seconds, f"Seconds of one fit: {kind}.", source=family.cost.source)
+
+
+_SET_BY = {
+    "low": ("low", "freeze", "unit", "default"),
+    "high": ("high", "freeze", "unit", "default"),
+    "default": ("default", "unit"),
+    "choices": ("freeze",),
+    "fix": ("fix",),
+}
+"""What a rule may have written to change a part of a hyperparameter, the likeliest first: a default widens a bound."""
+
+
+def _revising(parts: Mapping[str, Revised], part: str) -> tuple[Rule, ...]:
+    return next((parts[name].rules for name in _SET_BY.get(part, ()) if name in parts), ())
 
 
 def _parts(parameter: Float | Int | Choice) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 from advisor.core.errors import nearest
 from advisor.core.family import Family
+from advisor.core.lessons import Lesson
+from advisor.core.lint import Lint
 from advisor.core.metrics import METRICS
 from advisor.core.plan import Pruner, Strategy, Validation, canonical
 from advisor.core.predicates import Lookup, Predicate, Verdict, all_of
@@ -31,6 +33,8 @@ class Field:
     """The values of a `choice`."""
     merges: Literal["agree", "least"] = "agree"
     """How several rules that hold are combined: they must agree, or the least counts."""
+    is_limit: bool = False
+    """True for a limit of safety: what the shipped rules say counts too, whoever overrides them, unless ``--force`` is given."""
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with `value` for this field; None when nothing."""
@@ -65,7 +69,13 @@ FIELDS: dict[str, Field] = {
         Field("shortlist.size", "integer", "Families raced at most.", merges="least"),
         Field("shortlist.budget_share_ratio", "number", "Largest share of the budget that one default evaluation may take."),
         Field("envelope.threads", "choice", "Whether one trial uses one thread or all.", choices=("one", "all")),
-        Field("envelope.memory_ratio", "number", "Share of the available memory that all trials may use."),
+        Field(
+            "envelope.memory_ratio",
+            "number",
+            "Share of the available memory that all trials may use.",
+            merges="least",
+            is_limit=True,
+        ),
         Field("pruner.name", "choice", "What stops a trial early.", choices=get_args(Pruner.model_fields["name"].annotation)),
         Field("pruner.resource", "choice", "What a step is.", choices=get_args(Pruner.model_fields["resource"].annotation)),
         Field("pruner.settings", "table", "Arguments of the pruner."),
@@ -174,6 +184,8 @@ class Rule:
     """Change of a family's space."""
     evidence: Measured | None = None
     """What it was measured to do; None: not measured."""
+    level: int = 0
+    """0 for a rule that ships with the advisor, higher for the user's own: rules of a higher level that hold go first."""
     table: Mapping[str, Any] = field(default_factory=dict)
     """The rule as written, for its hash."""
 
@@ -230,6 +242,10 @@ class Rulebook:
     """What hyperparameters are for, and how that is told."""
     recipes: tuple[Recipe, ...] = ()
     """Starts of published practice by role, in order."""
+    lints: tuple[Lint, ...] = ()
+    """What the linter of spaces looks for."""
+    lessons: tuple[Lesson, ...] = ()
+    """What hyperparameters do when they are too small or too large."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -261,5 +277,7 @@ class Rulebook:
             "families": [f.model_dump(mode="json") for f in self.families.values()],
             "roles": [encode(r.model_dump()) for r in self.roles],
             "recipes": [encode(r.model_dump()) for r in self.recipes],
+            "lints": [encode(x.model_dump(mode="json", exclude={"place", "example"})) for x in self.lints],
+            "priorities": {x.name: encode(x.priority) for x in self.lessons},  # of a lesson, all that a plan depends on
         }
         return hashlib.sha256(canonical(content).encode()).hexdigest()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from advisor.core.derived import Situation
@@ -70,6 +71,49 @@ def adjusting(rulebook: Rulebook, family: Family, situation: Situation) -> tuple
     return tuple(r for r in mine if r.verdict(situation) is Verdict.HOLDS)
 
 
+PARTS = ("unit", "low", "high", "default", "freeze", "fix")
+"""What a rule may change of a hyperparameter, in the order in which it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """What the rules that hold make of one part of a hyperparameter."""
+
+    value: Any
+    """The bound, the default, or the value it is fixed at."""
+    rules: tuple[Rule, ...]
+    """The rules that set it so."""
+
+
+def revisions(rules: Sequence[Rule], situation: Situation) -> dict[str, dict[str, Revised]]:
+    """For each hyperparameter each part that `rules`, which all hold, change: ranges intersect, single values must agree.
+
+    For each part the user's own rules go before the shipped ones.
+
+    Raises: RulebookError when two rules give one part different values.
+    """
+    said: dict[tuple[str, str], list[tuple[Any, Rule]]] = {}
+    for rule in rules:
+        change = rule.adjust
+        assert change is not None
+        for part in PARTS:
+            wanted = getattr(change, part)
+            value = follow(wanted, situation) if isinstance(wanted, Bound) else wanted
+            if (value is not None and value is not False) or (part == "fix" and value is False):
+                said.setdefault((change.parameter, part), []).append((value, rule))
+    out: dict[str, dict[str, Revised]] = {}
+    for (name, part), entries in said.items():
+        top = max(rule.level for _, rule in entries)
+        left = [(value, rule) for value, rule in entries if rule.level == top]
+        value = max(v for v, _ in left) if part == "low" else min(v for v, _ in left) if part == "high" else left[0][0]
+        other = next((rule for v, rule in left if v != value), None)
+        if other is not None and part not in ("low", "high"):
+            first = next(rule for v, rule in left if v == value)
+            raise RulebookError([f"{other.place}: rules {first.id!r} and {other.id!r} both hold and disagree on {part} of {name}"])
+        out.setdefault(name, {})[part] = Revised(value, tuple(rule for v, rule in left if v == value))
+    return out
+
+
 def candidate_of(
     family: Family, rulebook: Rulebook, situation: Situation, frozen: Mapping[str, Any], *, is_measured: bool = False
 ) -> Candidate:
@@ -80,42 +124,42 @@ def candidate_of(
 
     Raises: RulebookError when the rules leave an empty range; InputError when a frozen value does not fit.
     """
+    return shaped(family, adjusting(rulebook, family, situation), situation, frozen, is_measured=is_measured)
+
+
+def shaped(
+    family: Family, rules: Sequence[Rule], situation: Situation, frozen: Mapping[str, Any], *, is_measured: bool = False
+) -> Candidate:
+    """`candidate_of` under `rules`, taken to hold.
+
+    Raises: as `candidate_of`.
+    """
     space, fixed, starts = family.space, dict(family.fixed), list(family.starts)
-    for rule in adjusting(rulebook, family, situation):
-        change = rule.adjust
-        assert change is not None
-        name = change.parameter
+    for name, parts in revisions(rules, situation).items():
         if name in fixed:
-            value = follow(change.fix, situation) if isinstance(change.fix, Bound) else change.fix
-            if value is not None:
-                fixed[name] = (
-                    int(value)
-                    if isinstance(fixed[name], int) and not isinstance(fixed[name], bool) and not isinstance(value, bool)
-                    else value
-                )
+            value = parts["fix"].value
+            is_count = isinstance(fixed[name], int) and not isinstance(fixed[name], bool) and not isinstance(value, bool)
+            fixed[name] = int(value) if is_count else value
             continue
         parameter = space.parameters[name]
-        changed: dict[str, Any] = {}
-        if change.default is not None:
-            changed["default"] = change.default
+        changed: dict[str, Any] = {"default": parts["default"].value} if "default" in parts else {}
         if not isinstance(parameter, Choice):
-            unit = follow(change.unit, situation) if change.unit is not None else None
-            if unit is not None:
-                changed |= {"low": parameter.low * unit, "high": parameter.high * unit, "default": parameter.default * unit}
+            unit = parts["unit"].value if "unit" in parts else 1
+            if "unit" in parts:
+                changed.setdefault("default", parameter.default * unit)
                 starts = [{k: v * unit if k == name else v for k, v in s.items()} for s in starts]
-            low = follow(change.low, situation) if change.low is not None else None
-            high = follow(change.high, situation) if change.high is not None else None
-            lows = [v for v in (changed.get("low", parameter.low), low) if v is not None]
-            highs = [v for v in (changed.get("high", parameter.high), high) if v is not None]
+            lows = [parameter.low * unit, *([parts["low"].value] if "low" in parts else [])]
+            highs = [parameter.high * unit, *([parts["high"].value] if "high" in parts else [])]
             number = int if isinstance(parameter, Int) else float
             changed |= {"low": number(max(lows)), "high": number(min(highs))}
             if changed["low"] > changed["high"]:
+                guilty = [r for part in ("low", "high") if part in parts for r in parts[part].rules]
                 raise RulebookError(
-                    [f"{rule.place}: {family.name}.{name} has no value left between {changed['low']} and {changed['high']}"]
+                    [f"{guilty[0].place}: {family.name}.{name} has no value left between {changed['low']} and {changed['high']}"]
                 )
             default = changed.get("default", parameter.default)
             changed["low"], changed["high"] = min(changed["low"], default), max(changed["high"], default)
-        if change.freeze:
+        if "freeze" in parts:
             changed |= _held(parameter, changed.get("default", parameter.default))
         space = space.replace(**{name: _revised(parameter, changed)})
     for name, value in frozen.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from advisor.core.derived import Given
 from advisor.core.errors import RulebookError, nearest
 from advisor.core.family import Family
+from advisor.core.lessons import Lesson
+from advisor.core.lint import Lint
 from advisor.core.plan import Strategy
 from advisor.core.predicates import Predicate, Verdict, parse_predicate
 from advisor.core.roles import Recipe, Role
@@ -29,7 +31,7 @@ _STRATEGY_KEYS = ("name", "engine", "requires", "needs", "settings", "because", 
 _ADJUST_KEYS = ("parameter", "low", "high", "fix", "default", "unit", "freeze")
 _BOUND_KEYS = ("fact", "times", "at_least", "at_most", "power_of_two")
 _Page = TypeVar("_Page", bound=Value)
-_TOP_KEYS = ("rule", "strategy", "family", "role", "recipe")
+_TOP_KEYS = ("rule", "strategy", "family", "role", "recipe", "lint", "lesson")
 
 
 def shipped_folder() -> Path:
@@ -53,8 +55,10 @@ def local_folders() -> tuple[Path, ...]:
 def load_rulebook(*folders: Path) -> Rulebook:
     """The rulebook of `folders` (the shipped one when none is named); later folders override earlier ones.
 
-    A rule of a later folder takes the place of the rules its `overrides` name in earlier folders; without them it stands
-    before theirs. A family or strategy entry of a later folder replaces the earlier one of the same name.
+    A rule of a later folder takes the place of the rule of the same id, and of those its `overrides` name, in earlier
+    folders; otherwise it stands before theirs in a list, and goes first elsewhere. A family or strategy entry of a later
+    folder replaces the earlier one of the same name, the rules in the family's file with it; what a strategy `requires` to
+    run at all stays required.
 
     Raises: RulebookError with every fault of every file.
     """
@@ -87,7 +91,7 @@ class _Place:
         return str(self)
 
 
-_HEADER = re.compile(r"^\s*\[\[?\s*(rule|strategy|family|role|recipe)\s*\]?\]\s*(#.*)?$")
+_HEADER = re.compile(r"^\s*\[\[?\s*(rule|strategy|family|role|recipe|lint|lesson)\s*\]?\]\s*(#.*)?$")
 
 
 def _places(text: str, name: str) -> dict[str, list[_Place]]:
@@ -111,7 +115,9 @@ class _Reader:
     family_files: dict[str, str] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    ids: dict[str, str] = field(default_factory=dict)
+    lints: dict[str, Lint] = field(default_factory=dict)
+    lessons: dict[str, Lesson] = field(default_factory=dict)
+    ids: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def read(self, path: Path, name: str, level: int) -> None:
         shown = f"{path.parent.name}/{name}" if "/" not in name else name
@@ -124,7 +130,9 @@ class _Reader:
         places = _places(text, shown)
         self._check_keys(tables, _TOP_KEYS, shown, "")
         family = self._family(tables.get("family"), (places["family"] or [_Place(shown, 1, [])])[0])
-        for key, read in (("strategy", self._strategy), ("role", self._role), ("recipe", self._recipe), ("rule", None)):
+        if family is not None:
+            self.rules = [(at, r) for at, r in self.rules if at == level or r.adjust is None or r.adjust.family != family]
+        for key, read in self._readers():
             entries = tables.get(key, [])
             if not isinstance(entries, list):
                 self.faults.append(f"{shown}: write [[{key}]], not [{key}]")
@@ -135,6 +143,17 @@ class _Reader:
                     read(table, place)
                 else:
                     self._rule(table, place, level, family)
+
+    def _readers(self) -> tuple[tuple[str, Callable[[Mapping[str, Any], _Place], None] | None], ...]:
+        """The kinds of entry that a file may list, each with what reads one; rules need more than their table."""
+        return (
+            ("strategy", self._strategy),
+            ("role", self._role),
+            ("recipe", self._recipe),
+            ("lint", self._lint),
+            ("lesson", self._lesson),
+            ("rule", None),
+        )
 
     def _check_keys(self, table: Mapping[str, Any], known: Iterable[str], where: str, about: str) -> None:
         known = tuple(known)
@@ -165,10 +184,12 @@ class _Reader:
         for key in ("engine", "because", "source"):
             if not table.get(key):
                 self.faults.append(f"{place}: {about}{key} is missing")
+        before = self.strategies.get(Strategy(name))
+        requires = (*(before.requires if before is not None else ()), *self._predicates(table.get("requires", []), place, about))
         self.strategies[Strategy(name)] = StrategyEntry(
             strategy=Strategy(name),
             engine=str(table.get("engine", "")),
-            requires=self._predicates(table.get("requires", []), place, about),
+            requires=tuple(dict.fromkeys(requires)),
             needs=self._predicates(table.get("needs", []), place, about),
             settings=decode(table.get("settings", {})),
             because=str(table.get("because", "")),
@@ -223,6 +244,19 @@ class _Reader:
         if recipe is not None:
             self.recipes[recipe.name] = recipe
 
+    def _lint(self, table: Mapping[str, Any], place: _Place) -> None:
+        about = f"finding {str(table.get('id', ''))!r}"
+        entry = self._page(Lint, {**table, "place": str(place)}, place, about)
+        if entry is None:
+            return
+        self.faults += [f"{place}: {about}: {fault}" for fault in entry.faults()]
+        self.lints[entry.id] = entry
+
+    def _lesson(self, table: Mapping[str, Any], place: _Place) -> None:
+        taught = self._page(Lesson, {**table, "place": str(place)}, place, f"lesson {str(table.get('name', ''))!r}")
+        if taught is not None:
+            self.lessons["/".join((taught.name, *taught.families))] = taught
+
     def _page(self, model: type[_Page], table: Any, place: _Place, about: str) -> _Page | None:
         try:
             return model.model_validate(table)
@@ -234,7 +268,11 @@ class _Reader:
             return None
 
     def _check_recipes(self) -> None:
-        """A recipe may only name roles that there are."""
+        """A recipe, a finding's sibling and a lesson may only name roles that there are."""
+        named = [(f"finding {x.id!r}", x.sibling.roles if x.sibling is not None else ()) for x in self.lints.values()]
+        named += [(f"lesson {x.name!r}", x.roles) for x in self.lessons.values()]
+        for about, roles in named:
+            self.faults += [f"{about}: unknown role {role!r}. {nearest(role, self.roles)}" for role in roles if role not in self.roles]
         for recipe in self.recipes.values():
             for role in (*recipe.needs, *recipe.some, *recipe.without, *(r for s in recipe.starts for r in s.values)):
                 if role not in self.roles:
@@ -248,9 +286,9 @@ class _Reader:
         for key in ("id", "because", "source"):
             if not table.get(key) or not isinstance(table[key], str):
                 self.faults.append(f"{place}: {about}{key} is missing")
-        if name in self.ids:
-            self.faults.append(f"{place}: the id {name!r} is used twice; first at {self.ids[name]}")
-        self.ids.setdefault(name, str(place))
+        if (name, level) in self.ids:
+            self.faults.append(f"{place}: the id {name!r} is used twice; first at {self.ids[name, level]}")
+        self.ids.setdefault((name, level), str(place))
         effects = [e for e in _EFFECTS if e in table]
         if len(effects) != 1:
             self.faults.append(f"{place}: {about}write exactly one of {', '.join(_EFFECTS)}")
@@ -272,6 +310,7 @@ class _Reader:
             source=table["source"],
             examples=examples,
             overrides=overrides,
+            level=level,
             evidence=evidence,
             table=table,
             **effect,
@@ -366,11 +405,11 @@ class _Reader:
         return Bound(**{k: v for k, v in value.items() if k in _BOUND_KEYS})
 
     def finish(self) -> Rulebook:
-        names = {r.id for _, r in self.rules}
+        names = {r.id for _, r in self.rules} | {name for name, _ in self.ids}
         self._check_recipes()
         for _, rule in self.rules:
             for wanted in rule.overrides:
-                if wanted not in names and wanted not in self.ids:
+                if wanted not in names:
                     self.faults.append(
                         f"{rule.place}: rule {rule.id!r}: overrides unknown rule {wanted!r}. {nearest(wanted, sorted(names))}"
                     )
@@ -395,6 +434,8 @@ class _Reader:
             family_sources=dict(sorted(self.family_files.items())),
             roles=tuple(self.roles.values()),
             recipes=tuple(self.recipes.values()),
+            lints=tuple(self.lints.values()),
+            lessons=tuple(self.lessons.values()),
         )
 
 
@@ -406,7 +447,7 @@ def _in_force(rules: list[tuple[int, Rule]]) -> list[Rule]:
         earlier = {r.id for r in out}
         front: list[Rule] = []
         for rule in local:
-            replaced = [i for i in rule.overrides if i in earlier]
+            replaced = [i for i in (rule.id, *rule.overrides) if i in earlier]
             if not replaced:
                 front.append(rule)
                 continue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.core.errors import RulebookError
+from advisor.core.errors import CannotRunError, RulebookError
 from advisor.core.plan import Strategy
 from advisor.core.recommend import recommend
 from advisor.rulebook.loading import load_rulebook, shipped_folder
@@ -106,7 +106,8 @@ def test_comments_and_layout_do_not_change_the_hash(tmp_path: Path) -> None:
 
 
 def test_two_rules_that_disagree_are_a_fault_of_the_rulebook(tmp_path: Path) -> None:
-    both = rule(advise="", set='{ "metric" = "brier" }', when='[{ fact = "data.rows", at_least = 10 }]')
+    one = {"advise": "", "when": '[{ fact = "data.rows", at_least = 10 }]'}
+    both = rule(set='{ "metric" = "brier" }', **one) + rule(id='"other"', set='{ "metric" = "accuracy" }', **one)
     (tmp_path / "mine.toml").write_text(both)
     with pytest.raises(RulebookError, match="both hold and disagree on metric"):
         recommend(situations.laptop_small_table(), load_rulebook(shipped_folder(), tmp_path))
@@ -131,3 +132,89 @@ def test_a_measurement_that_lacks_its_date_is_a_fault(tmp_path: Path) -> None:
     faults = faults_of(tmp_path, rule(evidence=MEASURED.replace('date = "2026-11-24", ', "")))
     assert len(faults) == 1
     assert "evidence: date" in faults[0]
+
+
+# ------------------------------------------------------------------------- answers over local rules over shipped ones
+
+
+def local(folder: Path, name: str, text: str) -> Path:
+    """A folder `name` of local rules that holds `text`."""
+    place = folder / name
+    place.mkdir(exist_ok=True)
+    (place / "mine.toml").write_text(text)
+    return place
+
+
+METRIC = {"advise": "", "when": '[{ fact = "data.rows", at_least = 10 }]'}
+
+
+def test_a_local_rule_beats_the_shipped_ones_without_naming_them(tmp_path: Path) -> None:
+    book = load_rulebook(shipped_folder(), local(tmp_path, "a", rule(set='{ "metric" = "brier" }', **METRIC)))
+    facts = situations.laptop_small_table()
+    assert recommend(facts, shipped()).metric == "log_loss"
+    assert recommend(facts, book).metric == "brier"
+    assert next(e.rule for e in recommend(facts, book).evidence if e.field == "metric") == "many-rows"
+
+
+def test_the_rules_beside_the_project_beat_those_of_the_user(tmp_path: Path) -> None:
+    home = local(tmp_path, "home", rule(set='{ "metric" = "brier" }', **METRIC))
+    here = local(tmp_path, "here", rule(id='"here"', set='{ "metric" = "accuracy" }', **METRIC))
+    assert recommend(situations.laptop_small_table(), load_rulebook(shipped_folder(), home, here)).metric == "accuracy"
+    assert recommend(situations.laptop_small_table(), load_rulebook(shipped_folder(), here, home)).metric == "brier"
+
+
+def test_an_answer_beats_every_rule(tmp_path: Path) -> None:
+    book = load_rulebook(shipped_folder(), local(tmp_path, "a", rule(set='{ "metric" = "brier" }', **METRIC)))
+    plan = recommend(situations.laptop_small_table(metric="accuracy"), book)
+    assert plan.metric == "accuracy"
+    assert next(e.rule for e in plan.evidence if e.field == "metric") == "answer"
+
+
+def test_a_local_rule_that_does_not_hold_leaves_the_shipped_ones_in_force(tmp_path: Path) -> None:
+    many = {"when": '[{ fact = "data.rows", at_least = 100000 }]', "example": '[{ given = { "data.rows" = 100000 }, verdict = "holds" }]'}
+    book = load_rulebook(shipped_folder(), local(tmp_path, "a", rule(set='{ "metric" = "brier" }', **(METRIC | many))))
+    assert recommend(situations.laptop_small_table(), book).metric == "log_loss"
+
+
+def test_a_local_rule_of_the_same_id_takes_the_place_of_the_shipped_one(tmp_path: Path) -> None:
+    tip = rule(id='"caution-few-rows"', advise='"Ours."', when='[{ fact = "data.rows", at_least = 10 }]')
+    book = load_rulebook(shipped_folder(), local(tmp_path, "a", tip))
+    assert [r.advise for r in book.tips if r.id == "caution-few-rows"] == ["Ours."]
+
+
+def test_a_local_family_replaces_the_shipped_one_and_the_rules_in_its_file(tmp_path: Path) -> None:
+    text = (shipped_folder() / "families" / "hist_gradient_boosting.toml").read_text().split("[[rule]]")[0]
+    book = load_rulebook(shipped_folder(), local(tmp_path, "a", text.replace("default = 31", "default = 15")))
+    assert book.families["hist_gradient_boosting"].space.default()["max_leaf_nodes"] == 15
+    assert not any(r.adjust is not None and r.adjust.family == "hist_gradient_boosting" for r in book.adjustments)
+
+
+def test_a_local_strategy_entry_cannot_do_without_what_the_strategy_requires(tmp_path: Path) -> None:
+    entry = '[[strategy]]\nname = "asha"\nengine = "optuna.pruners.SuccessiveHalvingPruner"\nbecause = "We like it."\nsource = "a test"\n'
+    book = load_rulebook(shipped_folder(), local(tmp_path, "a", entry))
+    asha = Strategy.ASHA
+    assert book.strategies[asha].requires == shipped().strategies[asha].requires
+    assert book.strategies[asha].needs == ()
+
+
+LIMIT = {"advise": "", "set": '{ "envelope.memory_ratio" = 0.95 }', "when": '[{ fact = "data.rows", at_least = 10 }]'}
+
+
+def test_a_limit_of_safety_yields_to_a_local_rule_only_by_force_and_the_plan_says_so(tmp_path: Path) -> None:
+    book = load_rulebook(shipped_folder(), local(tmp_path, "a", rule(**LIMIT)))
+    machine = situations.hardware(cpu_count=64, memory_available_bytes=4 * situations.GIB)
+    held = recommend(situations.facts(machine), book)
+    forced = recommend(situations.facts(machine, force=True), book)
+    assert held.envelope.workers == recommend(situations.facts(machine), shipped()).envelope.workers
+    assert forced.envelope.workers > held.envelope.workers
+    assert held.forced == ()
+    assert any(f.startswith("envelope.memory_ratio: 0.95 by many-rows") for f in forced.forced)
+
+
+def test_more_workers_than_processors_or_memory_need_force_and_the_plan_says_so() -> None:
+    for machine in (situations.hardware(cpu_count=4), situations.hardware(cpu_count=64, memory_available_bytes=2 * situations.GIB)):
+        with pytest.raises(CannotRunError, match="workers"):
+            recommend(situations.facts(machine, workers=20), shipped())
+        forced = recommend(situations.facts(machine, workers=20, force=True), shipped())
+        assert forced.envelope.workers == 20
+        assert any(f.startswith("envelope.workers: 20 workers") for f in forced.forced)
