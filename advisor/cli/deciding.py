@@ -41,7 +41,7 @@ def gather_facts(
         if data is not None:
             raise InputError("DATA and --facts both say what the data are", where=data, cure="Leave one of them out.")
         facts = _saved_facts(facts_file, answers)
-    elif data is None and not _is_own(answers):
+    elif data is None and not is_own(answers):
         raise InputError("missing DATA", where="advisor", cure=_own_name_hint() or "Name a table, sklearn:NAME, or --facts FILE.")
     else:
         facts = door.session.gather(data, query=query, runs=runs, **answers)
@@ -77,7 +77,7 @@ def decide(
     return Decided(door.session.recommend(facts), facts)
 
 
-def _is_own(answers: dict[str, Any]) -> bool:
+def is_own(answers: dict[str, Any]) -> bool:
     """True when the answers name an objective of the user's own."""
     return answers.get("command") is not None or ":" in str(answers.get("model", ""))
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
+from advisor.report.ascii import ascii_json, ascii_of
+
 if TYPE_CHECKING:
     import polars
 
@@ -138,6 +140,10 @@ class Door:
     """Seconds, never going back."""
     as_json: bool = False
     """True once ``--json`` was seen: an error then becomes an object on standard output too."""
+    is_plain: bool = False
+    """True where no line is written over: a screen reader would read it again and again."""
+    is_ascii: bool = False
+    """True once ``--ascii`` was seen: whatever is written stays below 128."""
     _session: Session | None = None
 
     @property
@@ -158,21 +164,31 @@ class Door:
         return _is_terminal(self.source) and _is_terminal(self.err)
 
     @property
+    def is_dumb(self) -> bool:
+        """True for a terminal that can show lines and nothing else."""
+        return os.environ.get("TERM") == "dumb"
+
+    @property
     def is_live(self) -> bool:
         """True when a line of narration can be written over."""
-        return _is_terminal(self.err) and os.environ.get("TERM") != "dumb"
+        return not self.is_plain and _is_terminal(self.err) and os.environ.get("TERM") != "dumb"
+
+    def written(self, text: str) -> str:
+        """`text` as it may be written here."""
+        return ascii_of(text) if self.is_ascii else text
 
     def result(self, text: str) -> None:
         """Writes a result."""
-        _write(self.out, text)
+        _write(self.out, self.written(text))
 
     def result_json(self, text: str) -> None:
         """Writes JSON: what a terminal could obey inside its strings is escaped the way JSON escapes."""
-        _emit(self.out, _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+        escaped = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        _emit(self.out, ascii_json(escaped) if self.is_ascii else escaped)
 
     def say(self, text: str) -> None:
         """Writes a line of narration."""
-        _write(self.err, text)
+        _write(self.err, self.written(text))
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
+from advisor.cli.door import Door
 from advisor.core.facts import Answers
 from advisor.report.wording import duration, parse_duration
 
@@ -150,6 +151,26 @@ def json_option(command: Decorated) -> Decorated:
     return click.option(
         "--json", "as_json", is_flag=True, is_eager=True, expose_value=False, callback=seen, help="Print JSON instead of text."
     )(command)
+
+
+def look_options(command: Decorated) -> Decorated:
+    """`command` with ``--ascii`` and ``--theme``; the door learns of the first before anything is written."""
+
+    def seen(context: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+        context.obj.is_ascii = context.obj.is_ascii or value
+        return value
+
+    ascii_flag = click.option(
+        "--ascii", "is_ascii", is_flag=True, is_eager=True, expose_value=False, callback=seen, help="Write nothing but ASCII."
+    )
+    theme = click.option("--theme", type=click.Choice(["dark", "light"]), default=None, help="Colours of the interface [default: dark].")
+    return ascii_flag(theme(command))
+
+
+def look_of(door: Door, theme: str | None) -> dict[str, Any]:
+    """How the interface is to look, as far as it was said."""
+    look = {"is_ascii": True} if door.is_ascii else {}
+    return look if theme is None else {**look, "theme": theme}
 
 
 def query_option(command: Decorated) -> Decorated:

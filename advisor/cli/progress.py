@@ -71,7 +71,7 @@ class Progress:
 
     def _write_over(self, text: str) -> None:
         width = max(20, shutil.get_terminal_size().columns - 1)
-        line = shown(text, longest=len(text))[:width]
+        line = self._door.written(shown(text, longest=len(text)))[:width]
         if self._has_line and line == self._written:
             return
         self._door.err.write("\r\x1b[K" + line)

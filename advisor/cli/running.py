@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli.deciding import decide, is_plan_file
+from advisor.cli.deciding import Decided, decide, is_plan_file
 from advisor.cli.door import Door
 from advisor.cli.following import interrupt, patient, watch
 from advisor.cli.options import answer_options, facts_options, given_answers, json_option, query_option, runs_option
@@ -64,6 +64,13 @@ def run(
         for warning in decided.facts.data.warnings:
             door.say(f"warning: {warning}")
         began = door.began()
+    return carry_out(door, decided, named=named, query=query, runs=runs, began=began, track=track)
+
+
+def carry_out(
+    door: Door, decided: Decided, *, named: str | None, query: str | None, runs: Path, began: float, track: tuple[str, ...] = ()
+) -> int:
+    """Starts the run, narrates it to its end, prints what came out, and gives the exit code. `named` is the table as it was named."""
     run_dir: Path | None = None
     try:
         with patient(door):

@@ -9,7 +9,7 @@ import click
 
 from advisor.cli.door import Door
 from advisor.cli.following import watch
-from advisor.cli.options import json_option, runs_option
+from advisor.cli.options import json_option, look_of, look_options, runs_option
 from advisor.cli.running import finish
 
 
@@ -34,14 +34,16 @@ def runs(door: Door, /, runs: Path) -> None:
 @click.command()
 @click.argument("name", metavar="RUN")
 @click.option("--plain", is_flag=True, help="Lines instead of the interface.")
+@look_options
 @runs_option
 @json_option
 @click.pass_obj
-def attach(door: Door, /, name: str, plain: bool, runs: Path) -> int:
+def attach(door: Door, /, name: str, plain: bool, theme: str | None, runs: Path) -> int:
     """Watches RUN: the interface on a terminal, lines elsewhere. Leaving stops nothing; of a run that is over, its result."""
     run_dir = door.session.find_run(name, runs)
     if door.is_interactive and not plain and not door.as_json:
-        return door.interface(None, answers={}, runs=str(runs), query=None, attach=run_dir)
+        return door.interface(None, answers={}, runs=str(runs), query=None, attach=run_dir, **look_of(door, theme))
+    door.is_plain = plain
     follower = door.session.follow(run_dir)
     state = follower.poll()
     if state.finished is None:

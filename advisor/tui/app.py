@@ -16,60 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.theme import Theme
 
 from advisor.core.errors import AdvisorError, ExitCode
 from advisor.tui.frame import Help, Page
+from advisor.tui.themes import DARK, LIGHT, AsciiFilter
 from advisor.tui.walk import SessionWalk, Walk
 
 if TYPE_CHECKING:
     from advisor.core.facts import Facts
     from advisor.core.plan import Plan
-
-DARK = Theme(
-    name="advisor-dark",
-    primary="#6fa8dc",
-    secondary="#8b9bb4",
-    accent="#5cc8b5",
-    warning="#e0b050",
-    error="#ef7a72",
-    success="#7cc47f",
-    foreground="#d7dce4",
-    background="#13161b",
-    surface="#191d24",
-    panel="#222832",
-    dark=True,
-    variables={
-        "footer-background": "#191d24",
-        "footer-key-foreground": "#5cc8b5",
-        "footer-description-foreground": "#9aa4b2",
-        "quiet": "#8a94a3",
-        "edge": "#37404d",
-        "cursor": "#2b3442",
-    },
-)
-LIGHT = Theme(
-    name="advisor-light",
-    primary="#0b63b5",
-    secondary="#52606d",
-    accent="#00746a",
-    warning="#8a5a00",
-    error="#b3261e",
-    success="#1a7f37",
-    foreground="#20242b",
-    background="#fbfbf9",
-    surface="#f2f2ee",
-    panel="#e6e6e0",
-    dark=False,
-    variables={
-        "footer-background": "#f2f2ee",
-        "footer-key-foreground": "#00746a",
-        "footer-description-foreground": "#52606d",
-        "quiet": "#5d6773",
-        "edge": "#c3c8cd",
-        "cursor": "#dbe5e6",
-    },
-)
 
 
 class AdvisorApp(App[int]):
@@ -99,6 +54,8 @@ class AdvisorApp(App[int]):
         runs: str = "runs",
         query: str | None = None,
         attach: Path | None = None,
+        is_ascii: bool = False,
+        theme: str = "dark",
     ) -> None:
         # Textual turns colours into greys for NO_COLOR, unless colours are the terminal's own from the beginning
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
@@ -116,7 +73,9 @@ class AdvisorApp(App[int]):
         """Where the report of a crash lies."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
-        self.theme = "ansi-dark" if self.no_color else "advisor-dark"
+        self.theme = f"ansi-{theme}" if self.no_color else f"advisor-{theme}"
+        if is_ascii:
+            self._filters.append(AsciiFilter())
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that are not ours."""
@@ -215,7 +174,8 @@ class AdvisorApp(App[int]):
 
     def action_light_or_dark(self) -> None:
         """Exchanges the light and the dark theme."""
-        self.theme = "advisor-dark" if not self.current_theme.dark else "advisor-light"
+        kind = "ansi" if self.no_color else "advisor"
+        self.theme = f"{kind}-dark" if not self.current_theme.dark else f"{kind}-light"
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: every key of the screen by name, then what Textual offers."""
@@ -257,12 +217,17 @@ def run(
     query: str | None,
     attach: Path | None = None,
     walk: Walk | None = None,
+    is_ascii: bool = False,
+    theme: str = "dark",
 ) -> int:
     """The exit code, once the user has left the interface.
 
-    `data` is what the command line named, None for the start screen; `attach` watches a run instead.
+    `data` is what the command line named, None for the start screen; `attach` watches a run instead; `is_ascii` keeps every
+    byte below 128; `theme` is ``dark`` or ``light``.
     """
-    app = AdvisorApp(walk or SessionWalk(), source=data, answers=answers, runs=runs, query=query, attach=attach)
+    app = AdvisorApp(
+        walk or SessionWalk(), source=data, answers=answers, runs=runs, query=query, attach=attach, is_ascii=is_ascii, theme=theme
+    )
     code = app.run()
     if app.crash is not None:
         sys.stderr.write(f"The interface failed; a running engine goes on. Report: {app.crash}\n")
