@@ -93,7 +93,7 @@ def judge(curves: Sequence[Curve], ladder: Sequence[int], high: int) -> Judgemen
     if len(curves) < FEWEST:
         return Judgement(None, because=f"{len(curves)} full trials, {FEWEST} needed")
     usable = [r for r in ladder if all(c.at(r) is not None for c in curves)]
-    correlations = {r: _spearman([_at(c, r) for c in curves], [c.final for c in curves]) for r in usable}
+    correlations = {r: spearman([_at(c, r) for c in curves], [c.final for c in curves]) for r in usable}
     noise = Z / math.sqrt(len(curves) - 1)
     clear = [r for i, r in enumerate(usable) if all(correlations[s] > noise for s in usable[i:])]
     if not clear:
@@ -176,15 +176,16 @@ def _at(curve: Curve, step: int) -> float:
     return value
 
 
-def _spearman(a: Sequence[float], b: Sequence[float]) -> float:
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     """Rank correlation, ties at their mean rank; 0 where one does not vary."""
-    x, y = _ranks(a), _ranks(b)
+    x, y = ranks(a), ranks(b)
     mean = (len(x) + 1) / 2
     above = math.fsum((p - mean) * (q - mean) for p, q in zip(x, y, strict=True))
     below = math.sqrt(math.fsum((p - mean) ** 2 for p in x) * math.fsum((q - mean) ** 2 for q in y))
     return above / below if below else 0.0
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
+def ranks(values: Sequence[float]) -> list[float]:
+    """The rank of each value from 1, ties at their mean rank."""
     order = sorted(values)
     return [(bisect_right(order, v) + sum(o < v for o in order) + 1) / 2 for v in values]
