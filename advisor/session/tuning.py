@@ -29,7 +29,7 @@ from advisor.session.gathering import engines_here, read_answers
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, recommend, save_plan
 from advisor.session.recording import MemoryJournal, Recorder
-from advisor.session.running import THREAD_VARIABLES, versions
+from advisor.session.running import THREAD_VARIABLES, memory_cap, versions
 from advisor.session.searching import pilot, search
 from advisor.session.tracking import tracked
 from advisor.session.walking import SHUTDOWN_SECONDS, Walk
@@ -190,7 +190,10 @@ def _conduct(
     else:
         threads = str(plan.envelope.threads_per_worker)
         pool = WorkerPool(
-            size=plan.envelope.workers, environment=dict.fromkeys(THREAD_VARIABLES, threads), memory_bytes=None, log_folder=folder.logs
+            size=plan.envelope.workers,
+            environment=dict.fromkeys(THREAD_VARIABLES, threads),
+            memory_bytes=memory_cap(plan, facts),
+            log_folder=folder.logs,
         )
     with tracked(recorder, folder), pool:
         keep_in = getattr(objective, "keep_in", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import numbers
 import pickle
@@ -143,7 +144,7 @@ class TrialRun:
             detail = getattr(error, "detail", "") or _trace(error)
             return self._die("error", " ".join(error.what.split())[:300], cure=error.cure, detail=detail)
         except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError":  # torch's, known by name so that torch is not imported here
+            if _is_of_memory(error):
                 return self._die_of_memory(error)
             if any(kind.__name__ == _GAVE_UP for kind in type(error).__mro__):
                 return self._give_up()
@@ -342,6 +343,15 @@ def _describe(value: Any) -> str:
     if isinstance(value, str | bytes):
         return f"text ({value[:30]!r})"
     return f"a {type(value).__name__}"
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """True for what libraries raise instead of MemoryError: known by name or by words, so that none of them is imported here."""
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, of an accelerator
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "std::bad_alloc" in str(error))
 
 
 def _one_line(error: BaseException) -> str:

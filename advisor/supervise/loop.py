@@ -296,7 +296,7 @@ class _Drive:
 
     def _deaths(self, family: str, config: Config) -> int:
         mark = fingerprint(family, config)
-        dead = (t for t in self.state().trials.values() if t.status == "failed" and t.category == "signal")
+        dead = (t for t in self.state().trials.values() if t.status == "failed" and t.category in ("signal", "memory"))
         return sum(fingerprint(t.family, t.config) == mark for t in dead)
 
     # -- reports ---------------------------------------------------------------------------------------------------------

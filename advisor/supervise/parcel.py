@@ -26,7 +26,7 @@ def packed(value: Any) -> bytes:
         return file.getvalue()
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # the package has no types
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, _Cache) and not _is_importable(obj):
             told = obj.cache_parameters()

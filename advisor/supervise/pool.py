@@ -704,7 +704,7 @@ def _tail(log: Path, offset: int) -> str:
 
 
 def _says_no_memory(text: str) -> bool:
-    return any(sign in text for sign in ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory"))
+    return any(sign in text for sign in ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory", "memory allocation of"))
 
 
 def _kernel_kills() -> int:

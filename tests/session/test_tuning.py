@@ -6,18 +6,21 @@ import functools
 import json
 import math
 import os
+import resource
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
 import advisor
 from advisor.core.errors import CannotRunError, InputError, NothingFinishedError
 from advisor.session import follow, predict
+from advisor.supervise.loop import fingerprint
 from tests.timing import kept
 
 SPACE = {
@@ -191,6 +194,23 @@ def test_a_default_that_fails_is_an_event_and_the_run_goes_on() -> None:
 def test_what_leaves_its_process_every_time_cannot_run_here(tmp_path: Path) -> None:
     with pytest.raises(CannotRunError, match="left with exit code 3"):
         advisor.tune(lambda _c: os._exit(3), {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
+
+
+def greedy(config: dict[str, Any]) -> float:
+    """Asks for all that its worker may hold, where it may not hold everything."""
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    if config["x"] > 0 and limit != resource.RLIM_INFINITY:
+        return float(np.ones(limit, dtype=np.uint8)[0])
+    return float(config["x"] ** 2)
+
+
+def test_a_trial_that_wants_more_memory_than_its_share_is_an_event_and_the_run_goes_on(tmp_path: Path) -> None:
+    found = advisor.tune(greedy, {"x": advisor.Float(-1, 1)}, max_trials=8, strategy="random", run_dir=tmp_path / "run")
+    dead = [t for t in found.trials if t.status == "failed"]
+    assert dead and {t.category for t in dead} == {"memory"}
+    assert all(t.cause.startswith("out of memory: Unable to allocate") for t in dead)
+    assert all(t.config["x"] > 0 for t in dead) and found.counts["completed"] == 8 - len(dead)
+    assert len({fingerprint(t.family, t.config) for t in dead}) == len(dead), "none was tried again"
 
 
 async def later(config: dict[str, Any]) -> float:

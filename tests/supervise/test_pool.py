@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import pickle
@@ -19,7 +20,7 @@ import cloudpickle
 import pytest
 
 from advisor.core.errors import InputError
-from advisor.supervise.evaluation import Died, Ended, NotSaved, Report, Saved, Stepped
+from advisor.supervise.evaluation import Died, Ended, NotSaved, Report, Saved, Stepped, TrialRun
 from advisor.supervise.parcel import packed
 from advisor.supervise.pool import InlinePool, WorkerPool
 from tests.fakes import objectives
@@ -334,6 +335,31 @@ def test_more_memory_than_the_limit_is_an_event_of_its_own(make: Make) -> None:
     assert report.cause.startswith("out of memory")
     (good,) = run(pool, 1, "misbehave", {"how": "good"})
     assert isinstance(good, Ended)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+        ),
+    ],
+)
+def test_what_libraries_raise_for_want_of_memory_is_told_as_such(error: Exception) -> None:
+    def objective(config: dict[str, Any]) -> float:
+        raise error
+
+    report = TrialRun(0, objective, {}).next()
+    assert isinstance(report, Died)
+    assert report.category == "memory"
+
+
+def test_torch_running_out_of_memory_on_the_processor_is_told_as_such() -> None:
+    torch = pytest.importorskip("torch")
+    report = TrialRun(0, lambda _config: float(torch.empty(1 << 50)[0]), {}).next()
+    assert isinstance(report, Died)
+    assert report.category == "memory"
 
 
 def test_five_megabytes_of_noise_go_to_the_log_and_not_into_the_protocol(make: Make, tmp_path: Path) -> None:
