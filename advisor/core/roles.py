@@ -129,7 +129,7 @@ def recognise(space: SearchSpace, roles: Sequence[Role]) -> dict[str, Recognised
     Empty where the names do not fit the ranges: exchanging two of them would fit better, so none is believed.
     """
     by_name = {r.name: r for r in roles}
-    named = {n: match for n, p in space.items() if (match := _by_name(n, roles)) is not None}
+    named = {n: match for n, p in space.items() if (match := told_by_name(n, roles)) is not None}
     plain = {n: (role, said) for n, (role, said) in named.items() if fit(by_name[role], space.parameters[n]) * said >= TRUSTED}
     present = {role for role, _ in plain.values()}
     for _ in range(2):  # a hint may hang on a role that was itself told by a hint
@@ -222,8 +222,8 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(w for w in re.split(r"[^A-Za-z0-9]+", split.lower().replace("__", "_")) for w in re.split("_+", w) if w)
 
 
-def _by_name(name: str, roles: Sequence[Role]) -> tuple[str, float] | None:
-    """The role whose name is the longest part of `name`, and how sure that is."""
+def told_by_name(name: str, roles: Sequence[Role]) -> tuple[str, float] | None:
+    """The role whose name is the longest part of `name`, and how sure that is: `EXACT` where it is all of it; None when no role is named."""
     said = words(name)
     best: tuple[int, str, float] | None = None
     for role in roles:
