@@ -85,7 +85,7 @@ def _widenings(space: SearchSpace, done: Sequence[Seen], widened: dict[str, int]
         places = [scaled(parameter, t.config[name]) for t in top if name in t.config]
         for side in SIDES:
             at_edge = sum((p if side == "low" else 1 - p) <= OUTER for p in places)
-            if not places or 2 * at_edge < len(places) or _by_chance(at_edge, len(places)) * 2 * len(soft) > CHANCE:
+            if not places or 2 * at_edge < len(places) or by_chance(at_edge, len(places)) * 2 * len(soft) > CHANCE:
                 continue
             seen = f"{at_edge} of the best {len(places)} trials press against"
             revision = widening(space, name, side, widened.get(f"{name}.{side}", 0), seen=seen)
@@ -107,7 +107,7 @@ def widening(space: SearchSpace, name: str, side: Side, times: int, *, seen: str
     return Revision("widen", name, wider, f"{seen} the {which} bound {bound} of {name}: it becomes {getattr(wider, side):.4g}")
 
 
-def _by_chance(hits: int, draws: int) -> float:
+def by_chance(hits: int, draws: int) -> float:
     """Probability that at least `hits` of `draws` uniform draws lie within the outer share of one side."""
     return math.fsum(math.comb(draws, k) * OUTER**k * (1 - OUTER) ** (draws - k) for k in range(hits, draws + 1))
 
