@@ -229,8 +229,13 @@ class Walk:
                 return not self.was_interrupted
             self._begin(stage, space)
             elapsed = self.recorder.elapsed
+
+            def is_late() -> bool:
+                """Past the soft end; where the default is the user's own, its failing is no reason to give up."""
+                return soft_end is not None and elapsed() >= soft_end and not (self.is_own and self.recorder.state.best is None)
+
             end = drive(
-                Gate(engine, lambda: soft_end is not None and elapsed() >= soft_end, at_least=at_least),
+                Gate(engine, is_late, at_least=at_least),
                 self.pool,
                 stage=stage.name,
                 family=self.plan.family,

@@ -191,6 +191,19 @@ def test_a_default_that_fails_is_an_event_and_the_run_goes_on() -> None:
     assert found.counts["completed"] == 7
 
 
+def test_a_default_that_fails_late_leaves_the_starts_and_draws_their_turn() -> None:
+    clock = Simulated()
+
+    def picky(config: dict[str, Any]) -> float:
+        clock.now += 5.0  # the pilot of 40 s is planned for one trial of 1 s
+        if config["x"] == 0.0:
+            raise ValueError("not there")
+        return float(config["x"] ** 2)
+
+    found = advisor.tune(picky, {"x": advisor.Float(-1, 1)}, budget_seconds=40, clock=clock)
+    assert found.trials[0].status == "failed" and found.counts["completed"] >= 5
+
+
 def test_what_leaves_its_process_every_time_cannot_run_here(tmp_path: Path) -> None:
     with pytest.raises(CannotRunError, match="left with exit code 3"):
         advisor.tune(lambda _c: os._exit(3), {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
