@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("advisor.cli.running", "Recommend and carry out: a tuned model and an honest estimate."),
     "runs": ("advisor.cli.watching", "List runs."),
     "attach": ("advisor.cli.watching", "Watch a run."),
+    "serve": ("advisor.cli.serving", "The interface in a browser."),
     "resume": ("advisor.cli.running", "Go on with a run that was interrupted."),
     "stop": ("advisor.cli.running", "Stop a run and keep the best."),
     "predict": ("advisor.cli.predicting", "Predictions of a run's model, as CSV."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,32 @@ def open_interface(
     if more or door.as_json:
         fault = f"unknown command {data!r}" if more and data else "--json needs a command"
         raise InputError(fault, where="advisor", cure=f"{hint}See `advisor --help`.")
-    if data is not None and "://" not in data and ":" not in data and not Path(data).exists():
-        raise InputError("no such file", where=data, cure=f"{hint}Name a table, sklearn:NAME, or a command: see `advisor --help`.")
+    check_data(data, hint=hint)
     if door.can_ask and (plain or door.is_dumb):
         from advisor.cli.plainly import walk_plainly
 
         return walk_plainly(door, data, answers=answers, query=query, runs=runs)
+    if is_in_browser():
+        return door.interface(
+            data, answers=answers, runs=str(runs), query=query, attach=_going_on(door, data, runs), **look_of(door, theme)
+        )
     if not door.is_interactive:
         headless = f"advisor run {data} --yes" if data is not None else "advisor run DATA --yes"
         raise InputError("the interface needs a terminal", where="standard input or output", cure=f"Run `{headless}` instead.")
     return door.interface(data, answers=answers, runs=str(runs), query=query, **look_of(door, theme))
+
+
+def check_data(data: str | None, *, hint: str = "") -> None:
+    """Nothing. Raises: InputError when `data` names a file that is not there."""
+    if data is not None and "://" not in data and ":" not in data and not Path(data).exists():
+        raise InputError("no such file", where=data, cure=f"{hint}Name a table, sklearn:NAME, or a command: see `advisor --help`.")
+
+
+def is_in_browser() -> bool:
+    """True where `advisor serve` opened this process for a tab: its streams are pipes, its screen is the page."""
+    return "web_driver" in os.environ.get("TEXTUAL_DRIVER", "")
+
+
+def _going_on(door: Door, data: str | None, runs: Path) -> Path | None:
+    """The newest run on `data` that still goes: a tab that was closed or loaded anew comes back to it."""
+    return next((Path(r.path) for r in door.session.list_runs(runs) if data is not None and r.is_alive and r.source == data), None)

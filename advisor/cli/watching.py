@@ -9,6 +9,7 @@ import click
 
 from advisor.cli.door import Door
 from advisor.cli.following import watch
+from advisor.cli.opening import is_in_browser
 from advisor.cli.options import json_option, look_of, look_options, runs_option
 from advisor.cli.running import finish
 
@@ -41,7 +42,7 @@ def runs(door: Door, /, runs: Path) -> None:
 def attach(door: Door, /, name: str, plain: bool, theme: str | None, runs: Path) -> int:
     """Watches RUN: the interface on a terminal, lines elsewhere. Leaving stops nothing; of a run that is over, its result."""
     run_dir = door.session.find_run(name, runs)
-    if door.is_interactive and not plain and not door.as_json:
+    if (door.is_interactive or is_in_browser()) and not plain and not door.as_json:
         return door.interface(None, answers={}, runs=str(runs), query=None, attach=run_dir, **look_of(door, theme))
     door.is_plain = plain
     follower = door.session.follow(run_dir)
