@@ -533,6 +533,12 @@ def _shortlist(
                 where="--model",
                 cure="Name a folder of images, or choose another family.",
             )
+        if family.library is not None and family.library not in facts.libraries:
+            raise CannotRunError(
+                f"{family.title} is not installed",
+                where="--model",
+                cure=f"Install it with `pip install {family.library}`, or with its kin: `pip install 'tuning-advisor[boost]'`.",
+            )
         validation, situation = _affordable(family, facts, validation, limit, situation, notes)
         notes.answered("shortlist", [family.name], "--model")
         notes.answered("family", family.name, "--model")
@@ -541,13 +547,23 @@ def _shortlist(
     if rule is None:
         raise RulebookError(["family.toml: no rule gives a shortlist; end it with a rule without conditions"])
     size = decide("shortlist.size", rulebook, situation, notes)
-    able = [rulebook.families[n] for n in rule.shortlist if task in rulebook.families[n].estimators]
+    boosting = decide("shortlist.boosting", rulebook, situation, notes)
+    rival = decide("shortlist.rival", rulebook, situation, notes)
+
+    def fits(family: Family) -> bool:
+        return _fits(family, facts, validation, limit, situation)
+
+    names = boosted(
+        rule.shortlist, *(d.value for d in (boosting, rival) if d.value in rulebook.families and fits(rulebook.families[d.value]))
+    )
+    able = [rulebook.families[n] for n in names if task in rulebook.families[n].estimators]
     able = [f for f in able if facts.data.image_side or not f.needs_images]
+    able = [f for f in able if f.library is None or f.library in facts.libraries]
     simplest = [f for f in rulebook.families.values() if f.is_linear and task in f.estimators]
     linear = next((f for f in able if f.is_linear), simplest[0] if simplest else None)
-    fits = [f for f in able if f is linear or _fits(f, facts, validation, limit, situation)]
-    most = int(size.value or len(fits))
-    chosen = fits[:most]
+    fitting = [f for f in able if f is linear or fits(f)]
+    most = int(size.value or len(fitting))
+    chosen = fitting[:most]
     if linear is not None and linear not in chosen:
         chosen = [*chosen[: max(1, most - 1)], linear] if most > 1 else [linear]
     if not chosen:
@@ -559,8 +575,18 @@ def _shortlist(
         last = notes.evidence[-1]
         text = f"{last.because} Left out for this budget: {', '.join(left_out)}."
         notes.evidence[-1] = last.model_copy(update={"because": text})
-    notes.ruled("family", chosen[0].name, rule, situation)
+    first = next((d.rule for d in (boosting, rival) if d.rule is not None and d.value == chosen[0].name), rule)
+    notes.ruled("family", chosen[0].name, first, situation)
     return tuple(chosen), validation, situation
+
+
+BOOSTED = "hist_gradient_boosting"
+"""The boosted trees that every shortlist names, since everybody has them."""
+
+
+def boosted(shortlist: Sequence[str], *chosen: str) -> list[str]:
+    """`shortlist` with the families of `chosen` in the place of the boosted trees that everybody has; unchanged without any."""
+    return [n for name in shortlist for n in (dict.fromkeys(chosen) if name == BOOSTED and chosen else (name,))]
 
 
 def _first(rule: Rule, situation: Situation, notes: Notes) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from advisor.core.derived import LIBRARIES
 from advisor.core.errors import nearest
 from advisor.core.family import Family
 from advisor.core.lessons import Lesson
@@ -67,6 +68,8 @@ FIELDS: dict[str, Field] = {
         Field("budget.refit_ratio", "number", "Share for the final fits."),
         Field("budget.trials_at_most", "number", "Cap on trials.", merges="least"),
         Field("shortlist.size", "integer", "Families raced at most.", merges="least"),
+        Field("shortlist.boosting", "choice", "Boosted trees of the shortlist.", choices=("hist_gradient_boosting", *LIBRARIES)),
+        Field("shortlist.rival", "choice", "Boosted trees that are raced beside them.", choices=tuple(LIBRARIES)),
         Field("shortlist.budget_share_ratio", "number", "Largest share of the budget that one default evaluation may take."),
         Field("envelope.threads", "choice", "Whether one trial uses one thread or all.", choices=("one", "all")),
         Field(
