@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from advisor.core.derived import Given
 from advisor.core.lessons import Lesson, lesson_of
-from advisor.core.lint_properties import PROPERTIES, Circumstances, Look, Sibling, properties, span
+from advisor.core.lint_properties import PROPERTIES, Circumstances, Look, Sibling, properties, span, twin_names
 from advisor.core.lint_repair import repaired
 from advisor.core.predicates import Predicate, Verdict, all_of, parse_predicate
 from advisor.core.roles import Recognised, Role, recognise
@@ -184,7 +184,7 @@ def freeze_order(space: SearchSpace, found: Mapping[str, Recognised], lessons: S
 
 NAMES = (
     "name", "role", "low", "high", "default", "choices", "decades", "top_share", "other", "idle", "used", "refused",
-    "dimensions", "trials", "affordable", "freeze", "levels", "range", "usual", "steps",
+    "dimensions", "trials", "affordable", "freeze", "levels", "values", "usual", "steps", "condition", "twin",
 )  # fmt: skip
 """What may stand in braces in `says` and `cure`."""
 
@@ -200,16 +200,18 @@ def _filling(look: Look, lessons: Sequence[Lesson]) -> dict[str, str]:
     if not look.name:
         return out
     parameter = look.parameter
-    out |= {"role": (look.named or "").replace("_", " "), "default": show(parameter.default)}
+    taught = lesson_of(look.named, lessons) if look.named else None
+    out |= {"role": taught.title if taught is not None else (look.named or "").replace("_", " "), "default": show(parameter.default)}
+    out["twin"] = _listed(twin_names(look))
     out["refused"] = (around.refused or {}).get(look.name, "")
     if isinstance(parameter, Choice):
         listed = [show(c) for c in parameter.choices[:_MOST_NAMED]]
         out["choices"] = ", ".join(listed) + (" …" if len(parameter.choices) > _MOST_NAMED else "")
-        out["levels"] = str(len(parameter.choices))
+        out |= {"levels": str(len(parameter.choices)), "values": out["choices"]}
     ends = span(parameter)
     if ends is not None:
         low, high = ends
-        out |= {"low": show(low), "high": show(high), "range": f"{show(low)} to {show(high)}"}
+        out |= {"low": show(low), "high": show(high), "values": out["values"] or f"{show(low)} to {show(high)}"}
         if low > 0 and high > low:
             out["decades"] = f"{math.log10(high / low):.2g}"
             out["top_share"] = f"{(high - max(low, high / 10)) / (high - low):.0%}"
@@ -219,6 +221,7 @@ def _filling(look: Look, lessons: Sequence[Lesson]) -> dict[str, str]:
     if look.beside is not None:
         beside = look.beside
         out |= {"other": beside.name, "idle": _listed(beside.idle), "used": _listed(beside.used)}
+        out["condition"] = f"when = {{ {beside.name} = [{', '.join(map(_quoted, beside.used))}] }}"
     return out
 
 
@@ -227,6 +230,10 @@ def _listed(values: Sequence[Any]) -> str:
         return f"{values[0]} to {values[-1]}"
     shown = [show(v) for v in values]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+
+
+def _quoted(value: Any) -> str:
+    return f'"{show(value)}"' if isinstance(value, str) else show(value)
 
 
 def show(value: Any) -> str:

@@ -344,18 +344,20 @@ def twins(look: Look) -> Any:
     """Other hyperparameters, drawn together with it, that are another name for the same."""
     if look.named is None:
         return Unknown(reason="its name tells no role")
+    return len(twin_names(look))
+
+
+def twin_names(look: Look) -> tuple[str, ...]:
+    """Names that mean the same role by themselves, other than this one's, and are drawn together with it."""
+    if look.named is None:
+        return ()
     about = look.roles[look.named]
     known = {"_".join(words(n)) for n in (*about.names, *(h.name for h in about.hints))}
-    if plain_name(look.name) not in known:
-        return 0
-    return sum(
-        other != look.name
-        and plain_name(other) in known
-        and plain_name(other) != plain_name(look.name)
-        and role_of(other, look) == look.named
-        and _can_meet(look.parameter, parameter)
-        for other, parameter in look.space.items()
-    )
+    own = plain_name(look.name)
+    if own not in known:
+        return ()
+    others = ((n, p) for n, p in look.space.items() if plain_name(n) in known - {own} and role_of(n, look) == look.named)
+    return tuple(n for n, p in others if _can_meet(look.parameter, p))
 
 
 def _can_meet(one: Parameter, other: Parameter) -> bool:
