@@ -11,6 +11,7 @@ from advisor.core.objective import Fidelity
 from advisor.core.ports import Result
 from advisor.core.space import Choice, Config, Int
 from advisor.core.value import decode
+from advisor.session.race import LAST_RESORT, draw
 from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
 from advisor.supervise.resumption import result_of
@@ -25,7 +26,7 @@ def trace(walk: Walk) -> bool:
 
     state = walk.recorder.state
     is_over = bool(state.revisions) or any(s.stage != "pilot" for s in state.stages)
-    engine = TracingEngine(next_look, seed=walk.plan.seed)
+    engine = TracingEngine(partial(_look, walk), seed=walk.plan.seed)
     goes_on = walk.drive(
         engine,
         stage=walk.plan.stages[0],
@@ -38,6 +39,16 @@ def trace(walk: Walk) -> bool:
     )
     settle(walk)
     return goes_on
+
+
+def _look(walk: Walk, number: int, records: Sequence[Mapping[str, Any]]) -> Config | None:
+    """`next_look`; where it has nothing more to see and no trial has a value yet, a draw from the space so far, a few times."""
+    from advisor.objectives.spaces import merge
+
+    wanted = next_look(number, records)
+    if wanted is not None or walk.recorder.state.best is not None or number > LAST_RESORT or not records:
+        return wanted
+    return draw(merge(None, records), seed=walk.plan.seed, number=number)
 
 
 def next_look(number: int, records: Sequence[Mapping[str, Any]]) -> Config | None:

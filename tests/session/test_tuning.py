@@ -204,6 +204,17 @@ def test_a_default_that_fails_late_leaves_the_starts_and_draws_their_turn() -> N
     assert found.trials[0].status == "failed" and found.counts["completed"] >= 5
 
 
+def test_an_optuna_objective_whose_default_fails_is_tried_elsewhere() -> None:
+    def picky(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", -1.0, 1.0)
+        if x == 0.0:
+            raise ValueError("not there")
+        return x**2
+
+    found = advisor.tune(picky, max_trials=9, isolation="inline")
+    assert found.trials[0].status == "failed" and found.counts["completed"] >= 6
+
+
 def test_what_leaves_its_process_every_time_cannot_run_here(tmp_path: Path) -> None:
     with pytest.raises(CannotRunError, match="left with exit code 3"):
         advisor.tune(lambda _c: os._exit(3), {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
