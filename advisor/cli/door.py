@@ -99,6 +99,10 @@ class Session(Protocol):
         """Predictions of the shipped model."""
         ...
 
+    def report(self, run: str | Path, *, out: str | Path | None = None, runs: str | Path = "runs") -> Path:
+        """Where the HTML report of a run was written."""
+        ...
+
     def export(self, subject: str | Path, *, kind: str = "script", runs: str | Path = "runs") -> str:
         """A plan's file or a run as a plain script."""
         ...

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from advisor.session.launching import execute, plan_and_facts, resume, start
     from advisor.session.outcomes import outcome, predict
     from advisor.session.planning import load_plan, recommend, rulebook, save_plan
+    from advisor.session.reporting import report
     from advisor.session.tuning import tune
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "plan_and_facts",
     "predict",
     "recommend",
+    "report",
     "resume",
     "rulebook",
     "save_plan",
@@ -49,6 +51,7 @@ _MODULES = {
     "launching": ("execute", "plan_and_facts", "resume", "start"),
     "outcomes": ("outcome", "predict"),
     "planning": ("load_plan", "recommend", "rulebook", "save_plan"),
+    "reporting": ("report",),
     "tuning": ("tune",),
 }
 _EXPORTS = {name: f"advisor.session.{module}" for module, names in _MODULES.items() for name in names}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.core.errors import CannotRunError, InputError, InterruptedRunError, NothingFinishedError
-from advisor.core.events import EngineStarted, Noted, RunFinished, RunStarted
+from advisor.core.events import EngineStarted, Noted, RunFinished, RunStarted, fold
 from advisor.core.facts import Facts, Unknown
 from advisor.core.plan import Plan
 from advisor.journal import Journal, read_events
@@ -21,6 +21,7 @@ from advisor.session.folder import Request, RunFolder, write_atomically
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, rulebook
 from advisor.session.recording import Recorder
+from advisor.session.reporting import finished_report, offer_report
 from advisor.session.searching import pilot, search
 from advisor.session.shipping import confirm, finish
 from advisor.session.tracking import tracked
@@ -197,10 +198,13 @@ def _export_study(walk: Walk) -> None:
 
 
 def _end(recorder: Recorder, folder: RunFolder, event: RunFinished) -> None:
-    """Journals the end and writes ``result.json``."""
+    """Journals the end and writes ``result.json`` and ``report.html``."""
+    end = float((recorder.state.plan or {"budget": {"seconds": 0.0}})["budget"]["seconds"]) + recorder.state.extra_seconds
+    page = finished_report(folder, fold(recorder.state, event), seconds_left=end - recorder.elapsed())
     recorder.emit(event)
     result = outcome_of(str(folder.path), recorder.state)
     write_atomically(folder.result, json.dumps(result.to_mapping(), indent=2, allow_nan=False))
+    offer_report(folder, page)
 
 
 def versions() -> dict[str, str]:

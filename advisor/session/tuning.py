@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from advisor.core.errors import CannotRunError, InputError, InterruptedRunError, NothingFinishedError
-from advisor.core.events import EngineStarted, RunFinished, RunStarted
+from advisor.core.events import EngineStarted, RunFinished, RunStarted, fold
 from advisor.core.facts import Facts
 from advisor.core.objective import Fidelity, Kind, OwnObjective, call_fault, checkpoint_style
 from advisor.core.outcome import Outcome
@@ -29,6 +29,7 @@ from advisor.session.gathering import engines_here, read_answers
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, recommend, save_plan
 from advisor.session.recording import MemoryJournal, Recorder
+from advisor.session.reporting import finished_report, offer_report
 from advisor.session.running import THREAD_VARIABLES, memory_cap, versions
 from advisor.session.searching import pilot, search
 from advisor.session.tracking import tracked
@@ -250,14 +251,17 @@ def _walk(walk: Walk) -> None:
 
 
 def _end(walk: Walk, event: RunFinished, *, is_kept: bool) -> None:
-    walk.recorder.emit(event)
     if not is_kept:
+        walk.recorder.emit(event)
         return
+    page = finished_report(walk.folder, fold(walk.recorder.state, event), seconds_left=walk.remaining())
+    walk.recorder.emit(event)
     from advisor.engines.optuna_study import export_study
 
     export_study(walk.recorder.state, walk.folder.study)
     result = outcome_of(str(walk.folder.path), walk.recorder.state)
     write_atomically(walk.folder.result, json.dumps(result.to_mapping(), indent=2, allow_nan=False))
+    offer_report(walk.folder, page)
 
 
 # ------------------------------------------------------------------------------------------------ what was brought

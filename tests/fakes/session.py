@@ -132,6 +132,11 @@ class FakeSession:
         """The predictions it was given."""
         return self.predictions
 
+    def report(self, run: str | Path, *, out: str | Path | None = None, runs: str | Path = "runs") -> Path:
+        """Where it would lie; nothing is written."""
+        self.calls.append(("report", (run, out)))
+        return Path(out) if out is not None else Path(runs) / str(run) / "report.html"
+
     def export(self, subject: str | Path, *, kind: str = "script", runs: str | Path = "runs") -> str:
         """A script of one line."""
         self.calls.append(("export", (subject, kind)))

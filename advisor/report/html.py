@@ -1,0 +1,39 @@
+"""The report of a run as one HTML page that needs nothing else: no network, no script, light and dark, screen and paper."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.report.html_told import Told
+from advisor.report.html_view import view
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def report_html(told: Told) -> str:
+    """The page. Every text from the data is escaped, control characters are shown as such, `told.secrets` are struck out."""
+    from advisor import __version__
+
+    return _template().render(**view(told), version=__version__, css=_style())
+
+
+@cache
+def _style() -> str:
+    return (TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    def written(value: Any) -> Any:
+        # U+2028 and lone surrogates would survive escaping; a page must be encodable whatever a column is called.
+        return value.encode("utf-8", "replace").decode() if type(value) is str else value
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=written)
+    return environment.from_string((TEMPLATES / "report.html").read_text(encoding="utf-8"))
