@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from pathlib import Path
 
 import click
@@ -27,5 +28,5 @@ def report(door: Door, /, name: str, out: Path | None, is_opened: bool, runs: Pa
     """
     path = door.session.report(name, out=out, runs=runs)
     door.result_json(json.dumps({"report": str(path)}, ensure_ascii=False)) if door.as_json else door.result(str(path))
-    if is_opened and click.launch(str(path.resolve())) != 0:
+    if is_opened and not webbrowser.open(path.resolve().as_uri()):
         door.say(f"No browser could be started. Open it by hand: {path.resolve()}")

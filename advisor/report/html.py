@@ -17,9 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def report_html(told: Told) -> str:
     """The page. Every text from the data is escaped, control characters are shown as such, `told.secrets` are struck out."""
-    from advisor import __version__
-
-    return _template().render(**view(told), version=__version__, css=_style())
+    return _template().render(**view(told), version=told.version, css=_style())
 
 
 @cache

@@ -39,6 +39,8 @@ class Told:
     """Values that must not be told."""
     written: float = 0.0
     """Wall-clock seconds since the epoch at which the report is written."""
+    version: str = ""
+    """The advisor's."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """More to say in `findings_section`: title to lines."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor import __version__
 from advisor.core.errors import InputError
 from advisor.core.events import StudyState
 from advisor.core.facts import Facts
@@ -78,6 +79,7 @@ def told_of(folder: RunFolder, state: StudyState, *, with_importance: bool = Tru
         repeat=_repeat(state, facts),
         secrets=secret_values(os.environ),
         written=time.time(),
+        version=__version__,
     )
 
 
