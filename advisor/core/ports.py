@@ -182,3 +182,5 @@ class Limits:
     """Memory of one worker."""
     last_step: int | None = None
     """Step at which a full trial ends, where that is known: a trial that cannot reach it in time is stopped as soon as that shows."""
+    is_shortened: bool = False
+    """True where a step is a split: a trial that cannot score all of them is taken with those that it has, where nothing has finished."""

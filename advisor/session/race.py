@@ -12,6 +12,10 @@ from advisor.session.walking import Walk
 LAST_RESORT = 5
 """Draws that are tried where the default and all starts fail: the fault may be theirs (a template that cannot be fitted), and
 five failures more say that it is not. [H]"""
+OWN_FACTOR = 5.0
+"""Times the slowest finished trial that a start of the user's may take. Source: the rule of `envelope.trial_seconds`."""
+OWN_SHARE = 0.1
+"""Share of the budget that it may take whatever the others took. Source: the same."""
 
 
 def race(walk: Walk) -> tuple[PortfolioEngine, int | None]:
@@ -26,6 +30,23 @@ def race(walk: Walk) -> tuple[PortfolioEngine, int | None]:
             shortlist[0] = candidate.model_copy(update={"starts": candidate.starts[: stage.trials]})  # the cap leaves room for draws
             most = min(trials, stage.trials + LAST_RESORT)
     return PortfolioEngine(shortlist, direction=first.direction, splits=first.validation.splits, last_resort=draws), most
+
+
+def longest_of_pilot(walk: Walk) -> float:
+    """Longest time, in seconds, of a trial that begins now in the pilot, which does not know yet what a fit takes.
+
+    While nothing has finished a trial has all the time that is left: one late result is better than none. Where other
+    families wait for its worker it leaves them half, the simplest among them.
+    """
+    state, plan, left = walk.recorder.state, walk.plan, walk.remaining()
+    if state.best is None:
+        tried = {t.family for t in state.trials.values()}
+        waiting = sum(c.family not in tried for c in walk.first.shortlist)
+        return left if waiting < walk.pool.idle else left / 2
+    if not walk.is_own:
+        return max(plan.envelope.trial_seconds, left / 2)
+    slowest = max(t.seconds for t in state.trials.values() if t.status == "completed")
+    return max(OWN_FACTOR * slowest, OWN_SHARE * plan.budget.seconds)
 
 
 def draw(space: SearchSpace, *, seed: int, number: int) -> Config:

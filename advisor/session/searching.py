@@ -19,7 +19,7 @@ from advisor.engines.portfolio import PortfolioEngine
 from advisor.session.piloting import prepare, with_rates
 from advisor.session.planning import changes, recommend
 from advisor.session.proposing import base_config, engine_for, loop_for, plan_space
-from advisor.session.race import race
+from advisor.session.race import longest_of_pilot, race
 from advisor.session.recording import Filled, Settling
 from advisor.session.reserving import reserve
 from advisor.session.verifying import verify
@@ -53,7 +53,7 @@ def pilot(walk: Walk) -> None:
         at_least=len(first.shortlist),
         is_over=is_over,
         max_trials=most,
-        trial_seconds=max(plan.envelope.trial_seconds, 0.5 * walk.remaining()),
+        longest=partial(longest_of_pilot, walk),
     )
     if not goes_on or not _has_finished(walk):
         return

@@ -11,7 +11,7 @@ from advisor.core.objective import Fidelity
 from advisor.core.ports import Result
 from advisor.core.space import Choice, Config, Int
 from advisor.core.value import decode
-from advisor.session.race import LAST_RESORT, draw
+from advisor.session.race import LAST_RESORT, draw, longest_of_pilot
 from advisor.session.reserving import reserve
 from advisor.session.walking import Walk
 from advisor.supervise.resumption import result_of
@@ -35,7 +35,7 @@ def trace(walk: Walk) -> bool:
         soft_end=walk.recorder.elapsed() + 0.5 * walk.remaining(),
         is_over=is_over,
         max_trials=walk.facts.answers.trials,
-        trial_seconds=max(walk.plan.envelope.trial_seconds, 0.5 * walk.remaining()),
+        longest=partial(longest_of_pilot, walk),
     )
     settle(walk)
     return goes_on

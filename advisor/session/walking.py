@@ -209,13 +209,13 @@ class Walk:
         at_least: int = 1,
         is_over: bool = False,
         max_trials: int | None = None,
-        trial_seconds: float | None = None,
+        longest: Callable[[], float] | None = None,
     ) -> bool:
         """Replays what the journal holds of this stage, then lets the engine propose until it is done or its time is over.
 
         False when a signal asks the process to go.
 
-        `trial_seconds` replaces the plan's limit of one trial (the pilot does not know yet what a fit takes).
+        `longest` takes the place of the plan's limit of one trial (the pilot does not know yet what a fit takes).
         What `reserve` says of the state is left to what follows; after `soft_end` (seconds of budget used) nothing new is
         started once `at_least` proposals were.
         """
@@ -242,9 +242,10 @@ class Walk:
                 objective_name=lambda proposal: self.objective_name(proposal, purpose),
                 limits=Limits(
                     deadline=self.end() - reserve(self.recorder.state),
-                    trial_seconds=trial_seconds or self.plan.envelope.trial_seconds,
+                    trial_seconds=self.plan.envelope.trial_seconds,
                     max_trials=max_trials,
                     last_step=own.fidelity.high if (own := self.facts.objective) is not None and own.fidelity is not None else None,
+                    is_shortened=purpose == "search" and not self.is_own,
                 ),
                 emit=self.recorder.emit,
                 state=lambda: self.recorder.state,
@@ -256,6 +257,8 @@ class Walk:
                 publish=self.publish,
                 is_interrupted=self.is_interrupted,
                 deadline=StageEnd(lambda: self.end() - reserve(self.recorder.state)),
+                longest=longest,
+                hard_end=self.end,
             )
             self.has_stopped = self.has_stopped or end.reason == "stopped"
             self.was_interrupted = self.was_interrupted or end.reason == "interrupted"

@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,6 +107,8 @@ def drive(
     deadline: Deadline | None = None,
     is_interrupted: Callable[[], bool] = _never,
     checkpoints: Path | None = None,
+    longest: Callable[[], float] | None = None,
+    hard_end: Callable[[], float] | None = None,
 ) -> DriveEnd:
     """Runs trials of `stage` until the engine is done or a limit is reached, and gives why it ended.
 
@@ -115,7 +117,9 @@ def drive(
     category ``deadline``; a stop by command or `is_interrupted` leaves them interrupted. When a trial becomes the best and its
     objective can save, the model is written beside `best_path` and handed to `publish` (which without one is a rename to
     `best_path`). A pause starts nothing new; the time goes on. `checkpoints` is the folder in which paused trials
-    (`Proposal.until`) leave their state and from which others go on (`Proposal.continues`).
+    (`Proposal.until`) leave their state and from which others go on (`Proposal.continues`). `longest`, asked as a trial
+    begins, takes the place of the limit of one trial. The model of an incumbent is still written after the deadline, until
+    `hard_end` on the clock.
 
     Raises: AdvisorError when the engine proposes nothing although nothing runs and it is not done; whatever `emit` raises, so
     that a broken journal stops the run.
@@ -137,6 +141,8 @@ def drive(
         deadline or Deadline(limits.deadline),
         is_interrupted,
         checkpoints,
+        longest or (lambda: limits.trial_seconds),
+        hard_end,
     ).run()
 
 
@@ -145,6 +151,8 @@ class _Running:
     proposal: Proposal
     family: str
     began: float
+    limit_seconds: float
+    """Longest time it may take."""
     steps: list[tuple[int, float]] = field(default_factory=list)
     pruned_at: tuple[int, float] | None = None
     is_paused: bool = False
@@ -152,6 +160,10 @@ class _Running:
     """First step, and when it came: what comes before it (loading, compiling) says nothing of those that follow."""
     late: str = ""
     """Why it was given up for want of time."""
+    shortened: float | None = None
+    """Its score where it was ended after some of its splits."""
+    scores: list[float] = field(default_factory=list)
+    """Of its splits so far."""
     suggested: dict[str, Any] | None = None
 
 
@@ -173,6 +185,8 @@ class _Drive:
     deadline: Deadline
     is_interrupted: Callable[[], bool]
     checkpoints: Path | None
+    longest: Callable[[], float]
+    hard_end: Callable[[], float] | None
     running: dict[int, _Running] = field(default_factory=dict)
     saving: dict[int, float] = field(default_factory=dict)
     held: deque[Proposal] = field(default_factory=deque)
@@ -254,14 +268,15 @@ class _Drive:
                 rows=proposal.rows,
             )
         )
-        self.running[trial] = _Running(proposal, family, self.clock())
+        limit_seconds = self.longest()
+        self.running[trial] = _Running(proposal, family, self.clock(), limit_seconds)
         if deaths >= _DEATHS:
             cause = f"not tried: this configuration has killed its worker {deaths} times"
             self._fail(trial, Died(trial, "signal", cause, "Leave this part of the space out."))
             return
         # The deadline can be moved by a command, so it is kept here and the pool is given the trial's own limit only.
         kept = None if proposal.continues is None else KeptCheckpoint(str(self._checkpoint(proposal.continues)))
-        self.pool.start(trial, self.objective_name(proposal), proposal.config, checkpoint=kept, limit_seconds=self.limits.trial_seconds)
+        self.pool.start(trial, self.objective_name(proposal), proposal.config, checkpoint=kept, limit_seconds=limit_seconds)
 
     def _checkpoint(self, key: int) -> Path:
         """Where the paused trial of proposal `key` leaves its state."""
@@ -289,7 +304,7 @@ class _Drive:
         if last is None or running.proposal.until is not None or step >= last or step < first + 2 or self.state().best is None:
             return ""
         left = (now - since) / (step - first) * (last - step)
-        allowed = min(self.deadline.at, running.began + self.limits.trial_seconds) - now
+        allowed = min(self.deadline.at, running.began + running.limit_seconds) - now
         if left * (1 - _SLACK) <= allowed:
             return ""
         return f"it would not have ended in time: {last - step} steps to go, about {left:.3g} s, and {max(allowed, 0):.3g} s left for it"
@@ -333,11 +348,25 @@ class _Drive:
             running.pruned_at, running.late = (report.step, report.value), late
             self.gave_up += 1
             self.pool.stop(report.trial)
+        elif self._is_shortened(running, report):
+            running.shortened = report.value
+            self.pool.stop(report.trial)
         else:
             self.pool.advance(report.trial)  # before the disk is waited for: a measurement acknowledges nothing
         self.emit(
             Measured(at=time.time(), elapsed=self.clock(), trial=report.trial, step=report.step, value=report.value),
         )
+
+    def _is_shortened(self, running: _Running, report: Stepped) -> bool:
+        """True when the next split would not end in time and nothing else has finished: some splits are better than no result."""
+        if report.score is None or not self.limits.is_shortened:
+            return False
+        running.scores.append(report.score)
+        if self.state().best is not None:
+            return False
+        now = self.clock()
+        each = (now - running.began) / len(running.scores)
+        return each > min(self.deadline.at, running.began + running.limit_seconds) - now
 
     def _learn(self, trial: int, suggested: dict[str, Any] | None) -> None:
         """Journals what an objective that draws its own values ran under."""
@@ -359,6 +388,11 @@ class _Drive:
         if running is None:
             return
         self._learn(report.trial, report.suggested)
+        if report.value is None and running.shortened is not None:
+            report = replace(report, value=running.shortened, scores=tuple(running.scores))
+            splits = f"{len(running.scores)} split{'s' if len(running.scores) > 1 else ''}"
+            said = f"Trial {report.trial} was scored on {splits} only: there was no time for another one."
+            self._note(said, is_warning=True)
         if report.value is None:
             reason = (
                 f"{PAUSED} {_last_step(running)}" if running.is_paused else running.late or report.cause or "others do better at this step"
@@ -446,12 +480,9 @@ class _Drive:
     # -- ends and commands -----------------------------------------------------------------------------------------------
 
     def _leave(self, reason: Literal["deadline", "stopped", "interrupted"]) -> DriveEnd:
-        """Ends what still runs, journals it, and gives `reason`."""
-        for trial in [*self.running, *self.saving]:
+        """Ends what still runs, journals it, and gives `reason`; at a deadline the incumbent's model is written first."""
+        for trial in self.running:
             self.pool.kill(trial)
-        for trial in self.saving:
-            self._draft(trial).unlink(missing_ok=True)
-        self.saving.clear()
         for trial, running in list(self.running.items()):
             seconds = self.clock() - running.began
             if reason == "deadline":
@@ -460,6 +491,12 @@ class _Drive:
             else:
                 del self.running[trial]
                 self.emit(TrialInterrupted(at=time.time(), elapsed=self.clock(), trial=trial))
+        while reason == "deadline" and self.saving and self.hard_end is not None and self.clock() < self.hard_end():
+            self._take(self.pool.poll(min(_LOOK_SECONDS, max(self.hard_end() - self.clock(), 0.0))))
+        for trial in self.saving:
+            self.pool.kill(trial)
+            self._draft(trial).unlink(missing_ok=True)
+        self.saving.clear()
         return DriveEnd(reason, self.next_trial)
 
     def _obey(self) -> None:

@@ -288,6 +288,20 @@ def test_predicting_with_a_run_of_an_own_objective_is_refused_for_what_it_is(tmp
     assert "resume" not in caught.value.cure
 
 
+def test_a_start_that_hangs_is_killed_and_the_run_goes_on(tmp_path: Path) -> None:
+    def hang(config: dict[str, Any]) -> float:
+        if config["x"] == 0.9:
+            time.sleep(600)
+        return float(config["x"])
+
+    found = advisor.tune(
+        hang, {"x": advisor.Float(0, 1)}, starts=[{"x": 0.9}], budget_seconds=20, max_trials=6, strategy="random", run_dir=tmp_path / "run"
+    )
+    (hung,) = [t for t in found.trials if t.status == "failed"]
+    assert (hung.config, hung.category) == ({"x": 0.9}, "timeout")
+    assert found.counts["completed"] == 5
+
+
 def test_an_objective_that_hangs_ends_with_the_budget(tmp_path: Path) -> None:
     def hang(config: dict[str, Any]) -> float:
         time.sleep(600)

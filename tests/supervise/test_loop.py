@@ -59,6 +59,7 @@ class Run:
             trial_seconds=rest.pop("trial_seconds", 30.0),
             max_trials=rest.pop("max_trials", None),
             last_step=rest.pop("last_step", None),
+            is_shortened=rest.pop("is_shortened", False),
         )
         return drive(
             engine,
@@ -224,6 +225,56 @@ def test_a_trial_whose_steps_outlast_its_own_limit_is_given_up_too_but_never_the
     slow.clock = clock
     slow.drive(ListEngine([{"x": 9}]), inline(clock, train=clock.train), "train", seconds=100.0, trial_seconds=1000.0, last_step=20)
     assert slow.state.trials[0].status == "failed"  # nothing had finished: it was given all the time there was
+
+
+def test_where_nothing_has_finished_a_trial_is_taken_with_the_splits_that_it_has() -> None:
+    clock = Simulated()
+
+    def splits(config: dict[str, Any]) -> Iterator[Measurement]:
+        for step in range(1, 6):
+            clock.now += config["x"]
+            yield Measurement(step, 10.0 * config["x"], score=10.0 * config["x"])
+
+    run = Run()
+    run.clock = clock
+    run.drive(
+        ListEngine([{"x": 40}, {"x": 3}]), inline(clock, splits=splits), "splits", seconds=100.0, trial_seconds=99.0, is_shortened=True
+    )
+    # Two splits of 40 s fit into 100 s, a third does not; then there is something, and the other is scored on all five or not at all.
+    assert [(t.status, t.scores) for t in run.state.trials.values()] == [("completed", (400.0, 400.0))]
+    (note,) = run.of(Noted)
+    assert note.text == "Trial 0 was scored on 2 splits only: there was no time for another one."
+
+
+def test_the_limit_of_a_trial_may_be_asked_for_as_it_begins() -> None:
+    run, clock = Run(), Simulated()
+    run.clock = clock
+    longest = iter([200.0, 25.0]).__next__
+    run.drive(ListEngine([{"x": 1}, {"x": 1}]), inline(clock, train=clock.train), "train", seconds=900.0, longest=longest)
+    # Each takes 30 s. The second has 25: its last step ends past that, and nothing told that it would.
+    assert [t.status for t in run.state.trials.values()] == ["completed", "failed"]
+
+
+class Slow:
+    """A score at once, and a model that takes a second to write."""
+
+    def __call__(self, config: dict[str, Any]) -> float:
+        return float(config["x"])
+
+    def save_last(self, path: str) -> None:
+        time.sleep(1.0)
+        Path(path).write_text("model")
+
+
+def test_the_model_of_an_incumbent_is_still_written_after_the_deadline(tmp_path: Path) -> None:
+    run = Run()
+    with WorkerPool(size=1, environment={}, memory_bytes=None, log_folder=tmp_path / "logs") as pool:
+        pool.register("slow", Slow())
+        pool.load("slow")
+        best, end = tmp_path / "best.joblib", time.monotonic() + 20
+        run.drive(ListEngine([{"x": 1}]), pool, "slow", seconds=0.5, best_path=best, hard_end=lambda: end)
+    assert best.read_text() == "model"
+    assert run.state.saved is not None
 
 
 def test_a_quick_family_still_runs_when_a_slow_one_no_longer_fits() -> None:
