@@ -64,6 +64,10 @@ class OwnObjective(Value):
     """True when it can score on data that neither training nor the search sees."""
     measurement: str = "value"
     """What is measured, for people."""
+    is_unscaled: bool | None = None
+    """True when an estimator that depends on the scale of the features is given them as they are; None: not known."""
+    refused: dict[str, str] | None = None
+    """Hyperparameter to what its library says of values that it refuses; None: no library was asked."""
 
     @field_validator("starts", mode="before")
     @classmethod

@@ -62,7 +62,7 @@ def estimator_space(estimator: Any, given: Any) -> EstimatorSpace:
     if isinstance(given, SearchSpace):
         space = given
     else:
-        written, values = _labelled(given)
+        written, values = labelled(given)
         space = space_from(written)
     if not len(space):
         raise InputError("the space is empty", where="space", cure=_EXAMPLE)
@@ -166,7 +166,7 @@ def _is_simple(value: Any) -> bool:
         return False
 
 
-def _labelled(given: Any) -> tuple[Any, dict[str, dict[str, Any]]]:
+def labelled(given: Any) -> tuple[Any, dict[str, dict[str, Any]]]:
     """`given` with labels where it lists values that no plan can hold, and what the labels of each name stand for."""
     values: dict[str, dict[str, Any]] = {}
 

@@ -62,17 +62,28 @@ def load_objective(spec: str) -> LoadedObjective:
     source, separator, attribute = spec.rpartition(":")
     if not separator or not source or not attribute:
         raise InputError(f"{spec!r} names no objective", where="objective", cure="Write module:function, or path/to/file.py:function.")
-    is_file = source.endswith(".py") or "/" in source or "\\" in source
-    module = _file_module(Path(source)) if is_file else _module(source)
+    module = _named_module(source)
     objective = _attribute(module, attribute, spec)
     return LoadedObjective(
         objective=objective,
-        name=f"{Path(source).stem if is_file else source}:{attribute}",
+        name=f"{Path(source).stem if _is_file(source) else source}:{attribute}",
         space=_space(module, spec),
         fidelity=_fidelity(module, spec),
         direction=_direction(module, spec),
         starts=_starts(module, spec),
     )
+
+
+def load_named(spec: str) -> tuple[Any, ModuleType]:
+    """Whatever `spec` names, ``module:name`` or ``path/to/file.py:name``, and the module it stands in.
+
+    Raises: InputError when there is no such module, file or name, and when importing fails.
+    """
+    source, separator, attribute = spec.rpartition(":")
+    if not separator or not source or not attribute:
+        raise InputError(f"{spec!r} names nothing in a module", where=spec, cure="Write module:name, or path/to/file.py:name.")
+    module = _named_module(source)
+    return _walk(module, attribute, spec), module
 
 
 def takes_trial(objective: Callable[..., Any]) -> bool:
@@ -90,6 +101,14 @@ def takes_trial(objective: Callable[..., Any]) -> bool:
 
 
 # -- the module ----------------------------------------------------------------------------------------------------------
+
+
+def _is_file(source: str) -> bool:
+    return source.endswith(".py") or "/" in source or "\\" in source
+
+
+def _named_module(source: str) -> ModuleType:
+    return _file_module(Path(source)) if _is_file(source) else _module(source)
 
 
 def _module(name: str) -> ModuleType:
@@ -193,13 +212,19 @@ def _import_faults(name: str) -> Iterator[None]:
 # -- what it exports -----------------------------------------------------------------------------------------------------
 
 
-def _attribute(module: ModuleType, attribute: str, spec: str) -> Callable[..., Any]:
+def _walk(module: ModuleType, attribute: str, spec: str, *, is_called: bool = False) -> Any:
+    """What stands under the dotted `attribute`. Raises: InputError with the nearest name, among what can be called where that is asked."""
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            known = [n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n, None))]
+            known = [n for n in dir(found) if not n.startswith("_") and (not is_called or callable(getattr(found, n, None)))]
             raise InputError(f"{getattr(found, '__name__', module.__name__)} has no {part!r}", where=spec, cure=nearest(part, known))
         found = getattr(found, part)
+    return found
+
+
+def _attribute(module: ModuleType, attribute: str, spec: str) -> Callable[..., Any]:
+    found = _walk(module, attribute, spec, is_called=True)
     if inspect.isclass(found):
         cure = f"Make one in the module, as `objective = {attribute}(...)`, and name that."
         raise InputError(f"{attribute} is a class, and calling it makes an object, not a score", where=spec, cure=cure)

@@ -69,6 +69,14 @@ def read_space(path: str | Path) -> SearchSpace:
     low = 1, high = 5 }``, ``optimizer = ["sgd", "adamw"]`` and ``momentum = { type = "float", low = 0.5, high = 0.99,
     when = { optimizer = ["sgd"] } }``.
     """
+    return space_from(read_tables(path), where=str(path))
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """What a space file holds, name to table, not looked at further.
+
+    Raises: InputError when it cannot be read, is no TOML or names nothing.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -91,7 +99,37 @@ def read_space(path: str | Path) -> SearchSpace:
         content = inner
     if not content:
         raise InputError("the file names no parameter", where=str(path), cure='Add one: lr = { type = "float", low = 1e-5, high = 0.1 }.')
-    return space_from(content, where=str(path))
+    return content
+
+
+def unchecked_space(tables: Mapping[str, Any], *, where: str = "space") -> SearchSpace:
+    """The space as it is written, also where a bound cannot be: reversed ones, and a logarithm of 0. For looking at, not for searching.
+
+    Raises: InputError as `space_from` for everything else.
+    """
+    parameters: dict[str, Float | Int | Choice] = {}
+    for name, value in tables.items():
+        try:
+            parameters |= _parameters({name: value}, where)
+        except InputError:
+            loose = _unchecked(name, value, where)
+            if loose is None:
+                raise
+            parameters[name] = loose
+    return _space(parameters, where)
+
+
+def _unchecked(name: str, table: Any, where: str) -> Float | Int | None:
+    """A number whose bounds are as they are written; None where something else is wrong with it."""
+    if not isinstance(table, Mapping) or table.get("type") not in ("float", "int"):
+        return None
+    low, high, log = table.get("low"), table.get("high"), table.get("log", False)
+    if not (_is_number(low) and _is_number(high) and math.isfinite(low) and math.isfinite(high) and isinstance(log, bool)):
+        return None
+    if table["type"] == "int" and not (isinstance(low, int) and isinstance(high, int)):
+        return None
+    sound = _from_table(name, {**table, "low": 1, "high": 2, "log": False}, where)
+    return sound.model_copy(update={"low": low, "high": high, "log": log}) if isinstance(sound, Float | Int) else None
 
 
 def plain(value: Any) -> Any:

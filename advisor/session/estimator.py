@@ -33,6 +33,7 @@ from advisor.core.facts import Facts, Task, Unknown
 from advisor.core.outcome import Outcome, TrialRecord
 from advisor.core.spaces import candidate_of
 from advisor.objectives.estimator import EstimatorObjective
+from advisor.objectives.estimator_checks import is_unscaled, refused_values
 from advisor.objectives.estimator_space import EstimatorSpace, estimator_space, family_of, family_space, no_space
 from advisor.session.folder import RunFolder
 from advisor.session.gathering import read_answers
@@ -308,7 +309,14 @@ class AdvisedSearchCV(BaseSearchCV):  # type: ignore[misc]
         brought, own = describe(objective, objective.space.space, direction="maximize", starts=objective.space.starts)
         name = objective.name if self.run_dir is None else f"{objective.name}-{_fingerprint(objective)}"
         own = own.model_copy(
-            update={"name": name, "given": objective.space.given, "folds": len(objective.splits), "measurement": _said(objective.scorer)}
+            update={
+                "name": name,
+                "given": objective.space.given,
+                "folds": len(objective.splits),
+                "measurement": _said(objective.scorer),
+                "is_unscaled": is_unscaled(self.estimator, rulebook().families.values(), own.space),
+                "refused": refused_values(self.estimator, own.space),
+            }
         )
         from advisor.probes.hardware import probe_hardware
 
