@@ -10,6 +10,7 @@ from advisor.core.deliberation import Outline, conditions, decide, outline, show
 from advisor.core.errors import RulebookError
 from advisor.core.facts import Facts, Unknown
 from advisor.core.flips import field_flips, strategy_flips
+from advisor.core.lint_advice import space_advice
 from advisor.core.plan import (
     Advice,
     Envelope,
@@ -435,4 +436,4 @@ def _advice(o: Outline, rulebook: Rulebook) -> tuple[Advice, ...]:
             out.append(Advice(rule=tip.id, text=tip.advise, source=tip.source))
         elif verdict is Verdict.UNKNOWN:
             o.notes.passed_over(tip.id, tip.when, o.situation)
-    return tuple(out)
+    return (*out, *space_advice(o, rulebook))
