@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from advisor.core.derived import LIBRARIES
+from advisor.core.diagnosis import Diagnosis
 from advisor.core.errors import nearest
 from advisor.core.family import Family
 from advisor.core.lessons import Lesson
@@ -249,6 +250,8 @@ class Rulebook:
     """What the linter of spaces looks for."""
     lessons: tuple[Lesson, ...] = ()
     """What hyperparameters do when they are too small or too large."""
+    diagnoses: tuple[Diagnosis, ...] = ()
+    """What is looked for in learning curves and finished trials; no plan depends on them."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from advisor.core.derived import Given
+from advisor.core.diagnosis import Diagnosis
 from advisor.core.errors import RulebookError, nearest
 from advisor.core.family import Family
 from advisor.core.lessons import Lesson
@@ -31,7 +32,7 @@ _STRATEGY_KEYS = ("name", "engine", "requires", "needs", "settings", "because", 
 _ADJUST_KEYS = ("parameter", "low", "high", "fix", "default", "unit", "freeze")
 _BOUND_KEYS = ("fact", "times", "at_least", "at_most", "power_of_two")
 _Page = TypeVar("_Page", bound=Value)
-_TOP_KEYS = ("rule", "strategy", "family", "role", "recipe", "lint", "lesson")
+_TOP_KEYS = ("rule", "strategy", "family", "role", "recipe", "lint", "lesson", "finding")
 
 
 def shipped_folder() -> Path:
@@ -91,7 +92,7 @@ class _Place:
         return str(self)
 
 
-_HEADER = re.compile(r"^\s*\[\[?\s*(rule|strategy|family|role|recipe|lint|lesson)\s*\]?\]\s*(#.*)?$")
+_HEADER = re.compile(r"^\s*\[\[?\s*(rule|strategy|family|role|recipe|lint|lesson|finding)\s*\]?\]\s*(#.*)?$")
 
 
 def _places(text: str, name: str) -> dict[str, list[_Place]]:
@@ -116,6 +117,7 @@ class _Reader:
     roles: dict[str, Role] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     lints: dict[str, Lint] = field(default_factory=dict)
+    diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
     lessons: dict[str, Lesson] = field(default_factory=dict)
     ids: dict[tuple[str, int], str] = field(default_factory=dict)
 
@@ -151,6 +153,7 @@ class _Reader:
             ("role", self._role),
             ("recipe", self._recipe),
             ("lint", self._lint),
+            ("finding", self._diagnosis),
             ("lesson", self._lesson),
             ("rule", None),
         )
@@ -252,6 +255,14 @@ class _Reader:
         self.faults += [f"{place}: {about}: {fault}" for fault in entry.faults()]
         self.lints[entry.id] = entry
 
+    def _diagnosis(self, table: Mapping[str, Any], place: _Place) -> None:
+        about = f"finding {str(table.get('id', ''))!r}"
+        entry = self._page(Diagnosis, {**table, "place": str(place)}, place, about)
+        if entry is None:
+            return
+        self.faults += [f"{place}: {about}: {fault}" for fault in entry.faults()]
+        self.diagnoses[entry.id] = entry
+
     def _lesson(self, table: Mapping[str, Any], place: _Place) -> None:
         taught = self._page(Lesson, {**table, "place": str(place)}, place, f"lesson {str(table.get('name', ''))!r}")
         if taught is not None:
@@ -269,6 +280,11 @@ class _Reader:
 
     def _check_recipes(self) -> None:
         """A recipe, a finding's sibling and a lesson may only name roles that there are."""
+        for entry in self.diagnoses.values():
+            unknown = [o for o in entry.overrides if o not in self.diagnoses]
+            self.faults += [
+                f"{entry.place}: finding {entry.id!r}: overrides unknown finding {o!r}. {nearest(o, self.diagnoses)}" for o in unknown
+            ]
         named = [(f"finding {x.id!r}", x.sibling.roles if x.sibling is not None else ()) for x in self.lints.values()]
         named += [(f"lesson {x.name!r}", x.roles) for x in self.lessons.values()]
         for about, roles in named:
@@ -435,6 +451,7 @@ class _Reader:
             roles=tuple(self.roles.values()),
             recipes=tuple(self.recipes.values()),
             lints=tuple(self.lints.values()),
+            diagnoses=tuple(self.diagnoses.values()),
             lessons=tuple(self.lessons.values()),
         )
 
