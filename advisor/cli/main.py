@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("advisor.cli.exporting", "A plan or a run as a plain script that needs no advisor."),
     "probe": ("advisor.cli.looking", "What this process may use of the machine."),
     "profile": ("advisor.cli.looking", "What the data hold."),
+    "lint": ("advisor.cli.linting", "What in a search space wastes trials or cannot work, and repairs that are safe."),
     "rules": ("advisor.cli.rules", "The rulebook: list, show, check."),
 }
 """Name to module and summary, in the order of a user's day. A module is imported when its command is called."""

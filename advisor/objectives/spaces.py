@@ -116,7 +116,7 @@ def unchecked_space(tables: Mapping[str, Any], *, where: str = "space") -> Searc
             if loose is None:
                 raise
             parameters[name] = loose
-    return _space(parameters, where)
+    return SearchSpace.model_construct(parameters=_placed(parameters, where))
 
 
 def _unchecked(name: str, table: Any, where: str) -> Float | Int | None:
@@ -307,6 +307,10 @@ def _bounds_by_quantile(frozen: Any, low: float) -> str:
 
 def _space(parameters: Mapping[str, Float | Int | Choice], where: str) -> SearchSpace:
     """The space, its parameters after those that their conditions name."""
+    return SearchSpace(parameters=_placed(parameters, where))
+
+
+def _placed(parameters: Mapping[str, Float | Int | Choice], where: str) -> dict[str, Float | Int | Choice]:
     placed: dict[str, Float | Int | Choice] = {}
 
     def place(name: str, below: tuple[str, ...]) -> None:
@@ -331,7 +335,7 @@ def _space(parameters: Mapping[str, Float | Int | Choice], where: str) -> Search
 
     for name in parameters:
         place(name, ())
-    return SearchSpace(parameters=placed)
+    return placed
 
 
 def _branched(branches: Sequence[Mapping[str, Float | Int | Choice]], where: str) -> SearchSpace:
