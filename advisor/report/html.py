@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.report.html_told import Told
 from advisor.report.html_view import view
+from advisor.report.wording import shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -30,8 +31,8 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     def written(value: Any) -> Any:
-        # U+2028 and lone surrogates would survive escaping; a page must be encodable whatever a column is called.
-        return value.encode("utf-8", "replace").decode() if type(value) is str else value
+        # The view has cleaned what comes from the data; this holds for what it may have forgotten.
+        return shown(value, longest=len(value), lines=True) if type(value) is str else value
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=written)
     return environment.from_string((TEMPLATES / "report.html").read_text(encoding="utf-8"))

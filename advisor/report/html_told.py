@@ -49,6 +49,11 @@ class Told:
         return shown(without_secrets(str(text), self.secrets), longest=longest, lines=True)
 
     @property
+    def called(self) -> str:
+        """The name as it is written."""
+        return self.clean(self.name, 80)
+
+    @property
     def plan(self) -> Plan:
         """The plan that what is shipped was found under: with time to spare, a run goes on to other families afterwards."""
         told = [self.outcome.plan, *(Plan.from_mapping(r.plan) for r in reversed(self.state.revisions))]

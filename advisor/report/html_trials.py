@@ -189,7 +189,7 @@ def environment_section(told: Told) -> Section:
     blocks: list[Any] = [Table(("", ""), tuple(rows))]
     if told.repeat:
         blocks.insert(0, Verbatim("The same again", told.clean(told.repeat, 2000)))
-    again = f"advisor explain {told.name}\nadvisor export {told.name} --as script"
+    again = f"advisor explain {told.called}\nadvisor export {told.called} --as script"
     blocks.insert(1 if told.repeat else 0, Verbatim("Every reason, and a script that needs no advisor", again))
     return Section("environment", "Environment, and how to repeat it", [], [], blocks)
 

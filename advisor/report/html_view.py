@@ -47,7 +47,7 @@ def view(told: Told) -> dict[str, Any]:
     started = min((t.started_elapsed for t in told.state.trials.values()), default=0.0)
     began = told.state.at - told.state.elapsed + started if told.state.at else 0.0
     return {
-        "name": told.name,
+        "name": told.called,
         "about": about,
         "began": time.strftime("%d %B %Y, %H:%M", time.localtime(began)).lstrip("0") if began > 0 else "",
         "written": time.strftime("%d %B %Y, %H:%M", time.localtime(told.written)).lstrip("0") if told.written else "",
@@ -66,7 +66,7 @@ def _standing(told: Told) -> str:
         case "running":
             return "This run is still going: every figure below is as it stood when the report was written. Write it again at the end."
         case "interrupted":
-            return f"This run was interrupted before its end. Everything finished is kept; go on with: advisor resume {told.name}"
+            return f"This run was interrupted before its end. Everything finished is kept; go on with: advisor resume {told.called}"
         case "failed" | "nothing_finished" if told.state.finished is not None and told.state.finished.reason:
             return told.clean(told.state.finished.reason)
         case "stopped":
@@ -138,7 +138,7 @@ def _configuration(told: Told) -> Section:
         blocks.append(Table((f"after {_step_name(told)}", "values from there on"), tuple(steps), right=(0,)))
     if outcome.plan.task is not None:
         new = "NEW_FOLDER" if outcome.plan.features == ("image",) else "NEW.csv"
-        blocks.append(Verbatim("Predictions for new data", f"advisor predict {told.name} {new}"))
+        blocks.append(Verbatim("Predictions for new data", f"advisor predict {told.called} {new}"))
     return Section("configuration", "Configuration", lines, charts, blocks)
 
 

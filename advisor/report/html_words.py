@@ -17,10 +17,15 @@ from advisor.report.charts_run import finish, improvements, searched
 from advisor.report.wording import between, duration, number
 
 FAMILY_TITLES = {
+    "hist_gradient_boosting": "gradient boosting model",
     "svc": "support vector machine",
     "svr": "support vector machine",
     "knn": "nearest-neighbours model",
     "mlp": "neural network",
+    "cnn": "convolutional network",
+    "lightgbm": "LightGBM model",
+    "xgboost": "XGBoost model",
+    "catboost": "CatBoost model",
 }
 """Families whose name is no word; the others are written with spaces."""
 SETTLED_SHARE = 0.5
