@@ -18,7 +18,16 @@ from advisor.core.errors import CannotRunError, ExitCode, InputError
 
 LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]", "::1"}
 """What a browser on this machine calls this machine."""
-_FOREIGN_LINK = re.compile(r"<link[^>]*https?://[^>]*>")
+SHUTDOWN_SECONDS = 1.0
+"""How long open tabs may take to close once the server is to end."""
+_FOCUS = """<script>
+(function focus() {
+  const keys = document.querySelector(".xterm-helper-textarea");
+  if (keys) keys.focus(); else setTimeout(focus, 100);
+})();
+</script>"""
+"""The first key press reaches the interface without a click."""
+_LINK = re.compile(r"<link[^>]*>")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
@@ -103,8 +112,11 @@ def server(command: str, host: str, port: int) -> Any:
     class Quiet(Server):
         """The server with our manners."""
 
-        def initialize_logging(self) -> None:
-            """Nothing: the default prints the variables of whatever fails."""
+        def serve(self, debug: bool = False) -> None:
+            """Serves until Ctrl-C or SIGTERM. Open tabs are given a second, where the library's own loop gives them a minute;
+            nothing is logged: its log prints the variables of whatever fails."""
+            del debug
+            web.run_app(self._make_app(), host=self.host, port=self.port, print=None, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
 
         async def on_startup(self, app: web.Application) -> None:
             """Nothing: the address is told already."""
@@ -117,7 +129,9 @@ def server(command: str, host: str, port: int) -> Any:
         async def handle_index(self, request: web.Request) -> web.Response:
             self.public_url = f"{request.scheme}://{request.host}"
             response: web.Response = await super().handle_index(request)
-            response.text = _FOREIGN_LINK.sub("", response.text or "")
+            # its page asks another site for a font: nobody is told that you are here
+            text = _LINK.sub(lambda link: link[0] if self.public_url in link[0] else "", response.text or "")
+            response.text = text.replace("</body>", f"{_FOCUS}</body>")
             return response
 
     return Quiet(command, host=host, port=port, title="Tuning Advisor")
