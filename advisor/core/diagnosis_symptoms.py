@@ -28,7 +28,7 @@ curve.validation_change_ratio|number|Validation loss at the end less at the firs
 curve.gain_ratio|number|Fall of the smoothed validation loss from the first step to its least, over the first.
 curve.gain_errors|number|The same fall, in standard deviations of what wavers around the smoothed curve in its last half.
 curve.gain_per_train_gain_ratio|number|Fall of the validation loss over that of the training loss.
-curve.late_per_early_gain_ratio|number|Fall of the smoothed training loss over the last fifth of the steps over that in the first; without it, of validation.
+curve.late_per_early_gain_ratio|number|Gain of the last fifth of the steps over that of the first, of training (without it, of validation).
 curve.late_gain_ratio|number|Fall of the smoothed validation loss over the last fifth of the steps, over the scale.
 curve.late_gain_errors|number|The same fall, in standard deviations of what wavers around the smoothed curve there.
 curve.best_step|number|The step of the least smoothed validation loss.
