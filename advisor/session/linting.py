@@ -112,13 +112,13 @@ def _from_module(named: str, rulebook: Rulebook) -> Named:
         return Named(space_from(_labelled(found), where=named), around)
     if hasattr(found, "get_params") and not isinstance(found, type):
         return _of_estimator(found, around, rulebook)
-    told = getattr(found, "space", None) or getattr(module, "SPACE", None)
+    told = getattr(found, "space", None) or (getattr(module, "SPACE", None) if callable(found) else None)
     if told is not None:
         return Named(space_from(told, where=named), around)
     raise InputError(
-        f"{named.rpartition(':')[2]} is a {type(found).__name__}, and its module exports no SPACE",
+        f"{named.rpartition(':')[2]} is a {type(found).__name__} and brings no search space",
         where=named,
-        cure="Name the space itself, or add SPACE = {...} to the module.",
+        cure="Name the space itself, or an objective whose module exports SPACE = {...}.",
     )
 
 
