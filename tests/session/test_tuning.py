@@ -294,8 +294,9 @@ def test_a_start_that_hangs_is_killed_and_the_run_goes_on(tmp_path: Path) -> Non
             time.sleep(600)
         return float(config["x"])
 
+    space = {"x": advisor.Float(0, 1, default=0.5)}
     found = advisor.tune(
-        hang, {"x": advisor.Float(0, 1)}, starts=[{"x": 0.9}], budget_seconds=20, max_trials=6, strategy="random", run_dir=tmp_path / "run"
+        hang, space, starts=[{"x": 0.9}], budget_seconds=20, max_trials=6, strategy="random", run_dir=tmp_path / "run"
     )
     (hung,) = [t for t in found.trials if t.status == "failed"]
     assert (hung.config, hung.category) == ({"x": 0.9}, "timeout")
