@@ -67,7 +67,7 @@ def questions(facts: Facts, rulebook: Rulebook) -> tuple[Question, ...]:
 
 def _own_questions(facts: Facts, rulebook: Rulebook) -> tuple[Question, ...]:
     """Those that mean something where the objective is the user's own: time, wish, direction and workers."""
-    plan = recommend(facts, rulebook)
+    plan = recommend(facts, rulebook, flips=False)
     asked = [_budget(facts), _goal(facts), _own_workers(facts, plan)]
     return tuple(q.model_copy(update={"changes": _changes(q, facts, rulebook, plan)}) for q in asked)
 
@@ -86,7 +86,7 @@ def _own_workers(facts: Facts, plan: Plan) -> Question:
 def _plan(facts: Facts, rulebook: Rulebook) -> Plan | None:
     """The plan so far; None where the target or the task must be answered first."""
     try:
-        return recommend(facts, rulebook)
+        return recommend(facts, rulebook, flips=False)
     except AdvisorError:
         if isinstance(facts.data.target, Unknown) or isinstance(facts.data.task, Unknown):
             return None
