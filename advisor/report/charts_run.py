@@ -128,7 +128,9 @@ def best_so_far(state: StudyState, forecast: Forecast, *, title: str) -> Chart |
         canvas.cross((shape.x(finish(trial)), shape.y(shape.y.low) - 6), "failed")
     if default is not None:
         canvas.line((shape.x.start, shape.y(default)), (shape.x.end, shape.y(default)), "default")
-        canvas.text((shape.x.end - 2, shape.y(default) - 5), f"default {number(default)}", "note", anchor="end")
+        canvas.text(
+            (shape.x.end - 2, shape.y(default) + (13 if shape.y(default) < 36 else -5)), f"default {number(default)}", "note", anchor="end"
+        )
     canvas.path([shape.at(finish(t), v) for t, v in steps] + [shape.at(end, best[1])], "best", is_stepped=True)
     canvas.diamond(shape.at(finish(best[0]), best[1]), "chosen", tip=f"trial {best[0].number}: {number(best[1])}")
     outside = sum(not low <= v <= high for _, v in whole)

@@ -220,7 +220,9 @@ def _budget(told: Told) -> Section:
     )
 
 
-def _importance(told: Told) -> Section:
+def _importance(told: Told) -> Section | None:
+    if not told.importances and not told.importance_note:
+        return None
     lines = [told.importance_note] if told.importance_note else []
     return Section("importance", "What mattered", lines, [draw.importance_chart(told.importances, clean=told.clean)])
 

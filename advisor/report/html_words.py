@@ -170,7 +170,9 @@ def budget_story(state: StudyState, forecast: Forecast) -> list[str]:
     end = max(state.elapsed, finish(best))
     since = (end - finish(best)) / end if end > 0 else 0.0
     found = f"The best score, {number(value)}, was found by trial {best.number} after {duration(finish(best))} of {duration(end)}"
-    if len(ended) < FEWEST:
+    if state.finished is None:
+        judged = "it is too early to say whether the budget is enough."
+    elif len(ended) < FEWEST:
         judged = f"with {len(ended)} trials it cannot be said whether more time would help."
     elif best.number == state.default:
         judged = "it is the default's own, and nothing better was found: more time is unlikely to change that."

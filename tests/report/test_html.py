@@ -70,6 +70,7 @@ def page_of(events: list[Event], *, facts: Facts | None = None, **more: Any) -> 
         outcome=outcome_of("runs/customers-1114", state),
         facts=facts,
         importances=weights(trials, space, is_maximised=False, seed=0),
+        importance_note="Measured over the finished trials.",
         written=journals.EPOCH,
         **more,
     )
