@@ -23,12 +23,14 @@ class Lesson(Value):
     """Roles it teaches: every name of theirs leads here."""
     families: tuple[str, ...] = ()
     """Model families it holds for; empty: in general."""
+    ends: tuple[str, str] = ("too small", "too large")
+    """What to call its two ends; a choice has others than a number."""
     what: str = Field(min_length=1)
     """What it is, in a sentence."""
     too_small: str = Field(min_length=1)
-    """What happens when it is too small; for a choice, with the first kind of value."""
+    """What happens at the first end."""
     too_large: str = Field(min_length=1)
-    """What happens when it is too large."""
+    """What happens at the second end."""
     seen: str = ""
     """How either is told from scores and curves."""
     start: str = ""
@@ -49,7 +51,7 @@ class Lesson(Value):
     @property
     def line(self) -> str:
         """The lesson in a line: ``too small: …; too large: …``."""
-        return f"too small: {self.too_small.rstrip('.')}; too large: {self.too_large.rstrip('.')}"
+        return f"{self.ends[0]}: {self.too_small.rstrip('.')}; {self.ends[1]}: {self.too_large.rstrip('.')}"
 
 
 def lesson(name: str, lessons: Sequence[Lesson], roles: Sequence[Role], *, family: str | None = None) -> Lesson | None:
