@@ -361,12 +361,16 @@ def run_of(table: Path | str, folder: Path, *, seconds: float = 300, **answers: 
         ("random_forest", "random", 5),
         ("knn", "tpe", 10),
         ("mlp", "random", 5),
+        ("lightgbm", "tpe", 6),
+        ("xgboost", "random", 6),
+        ("catboost", "random", 5),
     ],
 )
 def test_a_table_is_read_split_fitted_and_scored_as_the_run_did(
     model: str, strategy: str, trials: int, table: Path, tmp_path: Path
 ) -> None:
-    run_dir, _ = run_of(table, tmp_path, target="outcome", model=model, strategy=strategy, trials=trials)
+    quick: dict[str, Any] = {"freeze": {"n_estimators": 30}} if model == "catboost" else {}
+    run_dir, _ = run_of(table, tmp_path, target="outcome", model=model, strategy=strategy, trials=trials, **quick)
     state = session.follow(run_dir).poll()
     assert_same(carried_out(export(run_dir), tmp_path, len(of_search(state))), of_search(state))
 
