@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from advisor.cli.door import Door
 from advisor.core.facts import Answers
+from advisor.report.answering import literal
 from advisor.report.wording import duration, parse_duration
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -53,22 +53,6 @@ class Setting(click.ParamType[tuple[str, Any]]):
         return name.strip(), literal(text.strip())
 
 
-def literal(text: str) -> Any:
-    """What `text` says: a JSON number, truth value, string or list; ``none`` is None; otherwise the text itself.
-
-    >>> literal("0.1"), literal("true"), literal("none"), literal("l2")
-    (0.1, True, None, 'l2')
-    """
-    if text.casefold() in ("none", "null"):
-        return None
-    if text.casefold() in ("true", "false"):
-        return text.casefold() == "true"
-    try:
-        return json.loads(text, parse_constant=str)
-    except (ValueError, RecursionError):
-        return text
-
-
 def answer_options(command: Decorated) -> Decorated:
     """`command` with one option a field of `Answers`; its arguments then hold the fields, unanswered ones as None or empty."""
     for name, field in reversed(Answers.model_fields.items()):
@@ -90,7 +74,9 @@ def _option(name: str, field: FieldInfo) -> Callable[[Decorated], Decorated]:
     flag = str(extra.get("flag", "--" + name.replace("_", "-")))
     settings: dict[str, Any] = {"default": None, "help": _help(field, extra, name)}
     kind = _inner(field.annotation)
-    if kind is bool:
+    if "file" in extra:
+        settings |= {"type": click.STRING, "metavar": "FILE"}
+    elif kind is bool:
         settings |= {"is_flag": True, "flag_value": True}
     elif name.endswith("_seconds"):
         settings["type"] = Duration()

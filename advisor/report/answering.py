@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from typing import Any
 
@@ -53,3 +54,19 @@ def read_answer(kind: str, text: str) -> Any:
         except ValueError:
             raise ValueError("write a whole number") from None
     return written
+
+
+def literal(text: str) -> Any:
+    """What `text` says: a JSON number, truth value, string or list; ``none`` is None; otherwise the text itself.
+
+    >>> literal("0.1"), literal("true"), literal("none"), literal("l2")
+    (0.1, True, None, 'l2')
+    """
+    if text.casefold() in ("none", "null"):
+        return None
+    if text.casefold() in ("true", "false"):
+        return text.casefold() == "true"
+    try:
+        return json.loads(text, parse_constant=str)
+    except (ValueError, RecursionError):
+        return text

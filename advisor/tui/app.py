@@ -65,6 +65,8 @@ class AdvisorApp(App[int]):
         self.runs = runs
         self.sql_query = query
         self.attach = attach
+        self.edits: dict[str, Any] = {}
+        """Ranges that the user has set on the plan, kept while one goes back to the questions."""
         self.code = int(ExitCode.DONE)
         """What the process will say when the user leaves now."""
         self.farewell = ""
@@ -159,7 +161,7 @@ class AdvisorApp(App[int]):
         self._only(ResultScreen(run_dir))
 
     def _only(self, page: Page) -> None:
-        self.code, self.farewell = int(ExitCode.DONE), ""
+        self.code, self.farewell, self.edits = int(ExitCode.DONE), "", {}
         while len(self.screen_stack) > 2:
             self.pop_screen()
         self.switch_screen(page)

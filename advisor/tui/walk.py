@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from advisor.core.events import StudyState
     from advisor.core.facts import Facts
+    from advisor.core.lint import Finding
     from advisor.core.outcome import Outcome
     from advisor.core.plan import Plan
+    from advisor.session.alternatives import Alternative
 
 Command = Literal["pause", "resume", "stop", "skip", "budget"]
 
@@ -108,11 +110,29 @@ class Walk(Protocol):
     def gather(self, source: str | None, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
         """Facts about the machine and the table, or about the objective that the answers name."""
 
+    def remembered(self, source: str | None, runs: str) -> dict[str, Any]:
+        """The answers of the last run on the same data."""
+
     def questions(self, facts: Facts) -> Sequence[Question]:
         """The questions worth asking, answers filled in."""
 
     def recommend(self, facts: Facts) -> Plan:
         """The plan."""
+
+    def draft(self, facts: Facts) -> Plan:
+        """The plan without what would change it: at once, for its headline."""
+
+    def replan(self, facts: Facts, edits: Mapping[str, Any]) -> tuple[Plan, Mapping[str, Any]]:
+        """The plan with the ranges that the user has set, and those of them that it still searches."""
+
+    def lint(self, plan: Plan, names: Sequence[str]) -> tuple[Finding, ...]:
+        """What the linter says of the named hyperparameters."""
+
+    def alternatives(self, facts: Facts, plan: Plan) -> Sequence[Alternative]:
+        """The other strategies with their forecasts."""
+
+    def script(self, plan: Plan, facts: Facts | None) -> str:
+        """The plan as a plain script."""
 
     def start(self, plan: Plan, facts: Facts, *, query: str | None, runs: str, began: float) -> Path:
         """Starts a detached engine; returns its run folder."""
@@ -149,6 +169,12 @@ class SessionWalk:
         self._source = source
         return session.gather(source, query=query, runs=runs, **answers)
 
+    def remembered(self, source: str | None, runs: str) -> dict[str, Any]:
+        """The answers of the last run on the same data."""
+        from advisor.session.remembering import remembered
+
+        return remembered(source, runs)
+
     def questions(self, facts: Facts) -> Sequence[Question]:
         """The questions worth asking, answers filled in."""
         from advisor import session
@@ -161,6 +187,48 @@ class SessionWalk:
         from advisor import session
 
         return session.recommend(facts)
+
+    def draft(self, facts: Facts) -> Plan:
+        """The plan without what would change it: at once, for its headline."""
+        from advisor import session
+        from advisor.core.recommend import recommend
+
+        return recommend(facts, session.rulebook(), flips=False)
+
+    def replan(self, facts: Facts, edits: Mapping[str, Any]) -> tuple[Plan, Mapping[str, Any]]:
+        """The plan with the ranges that the user has set, and those of them that it still searches."""
+        from advisor.core.editing import with_parameter
+
+        plan = self.recommend(facts)
+        kept = {name: edit for name, edit in edits.items() if name in plan.space.parameters}
+        for name, edit in kept.items():
+            plan = with_parameter(plan, name, edit)
+        return plan, kept
+
+    def lint(self, plan: Plan, names: Sequence[str]) -> tuple[Finding, ...]:
+        """What the linter says of the named hyperparameters."""
+        from advisor import session
+        from advisor.core.lint import lint
+
+        rules = session.rulebook()
+        return tuple(f for f in lint(plan.space, rules.lints, rules.roles, rules.lessons) if f.parameter in names)
+
+    def alternatives(self, facts: Facts, plan: Plan) -> Sequence[Alternative]:
+        """The other strategies with their forecasts."""
+        from advisor.session.alternatives import alternatives
+
+        return alternatives(facts, plan)
+
+    def script(self, plan: Plan, facts: Facts | None) -> str:
+        """The plan as a plain script."""
+        import tempfile
+
+        from advisor import session
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "plan.toml"
+            session.save_plan(plan, path, facts=facts)
+            return session.export(path)
 
     def start(self, plan: Plan, facts: Facts, *, query: str | None, runs: str, began: float) -> Path:
         """Starts a detached engine; returns its run folder."""

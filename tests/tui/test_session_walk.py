@@ -8,7 +8,9 @@ import pytest
 
 from advisor.core.errors import RunNotFoundError
 from advisor.tui.app import AdvisorApp
-from advisor.tui.screens.plan import PlanScreen, rows_of, why_text
+from advisor.tui.plan_rows import rows_of
+from advisor.tui.plan_text import why_text
+from advisor.tui.screens.plan import PlanScreen
 from advisor.tui.screens.questions import QuestionsScreen, field_of
 from advisor.tui.screens.result import ResultScreen
 from advisor.tui.screens.run import RunScreen

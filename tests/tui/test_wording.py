@@ -18,9 +18,10 @@ from advisor.report.wording import number, parse_duration, shown
 from advisor.tui import frame
 from advisor.tui.facts_text import headline
 from advisor.tui.frame import fit
+from advisor.tui.paths import free_path
+from advisor.tui.plan_rows import range_of
 from advisor.tui.plot import Curve, draw, value_range
 from advisor.tui.screens import start
-from advisor.tui.screens.plan import free_path, range_of
 from advisor.tui.screens.result import verdict
 from tests.fakes import journals
 from tests.tui.walk import outcome

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from advisor.core.editing import with_parameter
 from advisor.core.errors import AdvisorError
 from advisor.core.events import Event, StudyState, fold_all
 from advisor.core.facts import Answers, Column, ColumnKind, Dataset, Facts, Goal, Task
+from advisor.core.lint import Finding
 from advisor.core.outcome import Outcome
-from advisor.core.plan import Plan
+from advisor.core.plan import Plan, Strategy
+from advisor.session.alternatives import Alternative
+from advisor.tui.walk import SessionWalk
 from tests.fakes import facts as fake_facts
 from tests.fakes import journals
 
@@ -81,6 +85,7 @@ class FakeWalk:
     resumed: list[Path] = field(default_factory=list)
     saved: list[Path] = field(default_factory=list)
     runs: tuple[FakeSummary, ...] = ()
+    last: dict[str, Any] = field(default_factory=dict)
 
     def gather(self, source: str, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
         """The facts of a table of customers."""
@@ -90,6 +95,10 @@ class FakeWalk:
         if self.error is not None:
             raise self.error
         return customers(**{k: v for k, v in answers.items() if v is not None})
+
+    def remembered(self, source: str | None, runs: str) -> dict[str, Any]:
+        """What was answered last time."""
+        return dict(self.last)
 
     def questions(self, facts: Facts) -> Sequence[FakeQuestion]:
         """Seven questions on them."""
@@ -106,6 +115,34 @@ class FakeWalk:
                 )
             }
         )
+
+    def draft(self, facts: Facts) -> Plan:
+        """The same plan."""
+        return self.recommend(facts)
+
+    def replan(self, facts: Facts, edits: Mapping[str, Any]) -> tuple[Plan, Mapping[str, Any]]:
+        """The plan with the edits in it."""
+        plan = self.recommend(facts)
+        if facts.answers.strategy != "auto":
+            plan = plan.model_copy(update={"strategy": Strategy(facts.answers.strategy)})
+        for name, edit in edits.items():
+            plan = with_parameter(plan, name, edit)
+        return plan, edits
+
+    def lint(self, plan: Plan, names: Sequence[str]) -> tuple[Finding, ...]:
+        """What the real linter says."""
+        return SessionWalk().lint(plan, names)
+
+    def alternatives(self, facts: Facts, plan: Plan) -> Sequence[Alternative]:
+        """One that can be had and one that cannot."""
+        return (
+            Alternative(strategy=Strategy.RANDOM, trials=90, seconds_p50=900, seconds_p90=1200, differs=("strategy: tpe → random",)),
+            Alternative(strategy=Strategy.GRID, refusal="grid is not advised here: 6 dimensions, at most 3", against=("6 dimensions",)),
+        )
+
+    def script(self, plan: Plan, facts: Facts | None) -> str:
+        """A script of one line."""
+        return "print(1)\n"
 
     def start(self, plan: Plan, facts: Facts, *, query: str | None, runs: str, began: float) -> Path:
         """Remembers the plan."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
+from advisor.core.errors import AdvisorError
 from advisor.report.answering import FREE, answer_text, read_answer
 from advisor.report.wording import shown
 
@@ -113,3 +115,80 @@ class Editor(ModalScreen[Any]):
             self.query_one("#fault", Static).update(f"✗ {error}")
             return
         self.dismiss(self.NOTHING if value is None else value)
+
+
+class Offer(ModalScreen[int | None]):
+    """A few things that can be done, each with why; closes with the place of the one that was taken."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss", "Leave it", key_display="Esc")]
+    DEFAULT_CSS = """
+    Offer { align: center middle; background: $background 60%; }
+    Offer > Vertical { width: 84; max-width: 96%; height: auto; max-height: 90%; border: round $accent;
+        background: $surface; padding: 1 2; }
+    Offer OptionList, Offer OptionList:focus { height: auto; max-height: 14; border: none; background: $surface; padding: 0;
+        background-tint: $foreground 0%; }
+    Offer OptionList > .option-list--option-highlighted { background: $cursor; text-style: bold; color: $foreground; }
+    Offer OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
+    Offer #hint { color: $quiet; height: auto; margin-top: 1; }
+    """
+
+    def __init__(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._title, self._rows = title, rows
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as frame:
+            frame.border_title = self._title
+            yield OptionList(
+                *[Content.assemble((shown(a, longest=70), "bold"), (f"  {shown(b, longest=200)}", "$quiet")) for a, b in self._rows]
+            )
+            yield Static("Enter does it · Esc leaves it", id="hint", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Takes the row."""
+        event.stop()
+        self.dismiss(event.option_index)
+
+
+class LineEditor(ModalScreen[None]):
+    """One line to write. It closes once it can be taken; until then it says what is wrong."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Keep it", key_display="Esc")]
+    DEFAULT_CSS = """
+    LineEditor { align: center middle; background: $background 60%; }
+    LineEditor > Vertical { width: 68; max-width: 96%; height: auto; border: round $accent; background: $surface; padding: 1 2; }
+    LineEditor Input { border: round $edge; background: $surface; }
+    LineEditor Input:focus { border: round $accent; background-tint: $foreground 0%; }
+    LineEditor #fault { color: $text-error; height: auto; }
+    LineEditor #hint { color: $quiet; height: auto; margin-top: 1; }
+    """
+
+    def __init__(self, title: str, text: str, *, hint: str, take: Callable[[str], None]) -> None:
+        super().__init__()
+        self._title, self._text, self._hint, self._take = title, text, hint, take
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as frame:
+            frame.border_title = shown(self._title, longest=60)
+            yield Input(value=self._text, id="line")
+            yield Static("", id="fault", markup=False)
+            yield Static(f"{self._hint}\nEnter takes it · Esc keeps it as it was", id="hint", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    def on_input_changed(self) -> None:
+        """A fault belongs to what was written before."""
+        self.query_one("#fault", Static).update("")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Takes the line, when it can be."""
+        try:
+            self._take(event.value.strip())
+        except (AdvisorError, ValueError) as error:
+            self.query_one("#fault", Static).update(f"✗ {shown(error, longest=200)}")
+            return
+        self.dismiss()

@@ -12,18 +12,20 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import OptionList
 
-from advisor.core.errors import AdvisorError
+from advisor.core.errors import AdvisorError, InputError
 from advisor.report.answering import PROFILED, answer_text, label
 from advisor.report.wording import shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.facts_text import facts_text, headline
 from advisor.tui.frame import Page, Panel, RowList, fit, heading, lines, muted, wording_of
-from advisor.tui.screens.editor import Editor
+from advisor.tui.screens.columns import ColumnsScreen
+from advisor.tui.screens.editor import Editor, Offer
 from advisor.tui.walk import Question
 
 if TYPE_CHECKING:  # loading these models takes a quarter of a second, which the first paint does not wait for
     from advisor.core.facts import Answers, Facts
     from advisor.core.plan import Plan
+    from advisor.core.remedies import Remedy
 
 
 class QuestionsScreen(Page):
@@ -40,6 +42,9 @@ class QuestionsScreen(Page):
         Binding("space", "edit", "Change", key_display="Space"),
         Binding("e", "edit", "Change", show=False),
         Binding("u", "undo", "Undo"),
+        Binding("c", "columns", "Columns"),
+        Binding("slash", "find", "Find a column", show=False, key_display="/"),
+        Binding("x", "remedy", "Cure", key_display="x"),
         *[Binding(str(n), f"jump({n})", "Jump to that question", show=False) for n in range(1, 9)],
         Binding("escape", "back", "Back", key_display="Esc"),
         Binding("q", "app.quit", "Quit"),
@@ -65,15 +70,20 @@ class QuestionsScreen(Page):
         self.answers = dict(answers)
         self.facts: Facts | None = None
         self.plan: Plan | None = None
+        self.draft: Plan | None = None
+        """The plan as far as its headline, while the whole is being made."""
         self.questions: Sequence[Question] = ()
         self.wanted = 0
         """Presses of Enter that came before the plan was there: one opens it, two start it."""
         self._is_first = is_first
         self._yours: set[str] = set()
+        self._last: dict[str, Any] = {}
+        """Answers of the last run on the same data, as far as nothing else was said."""
         self._undo: list[tuple[dict[str, Any], set[str]]] = []
         self._ticket = 0
         self._waited = 0
         self._failure: Exception | None = None
+        self._asks_memory = True
 
     def body(self) -> Iterable[Widget]:
         with Container(id="body"):
@@ -96,22 +106,29 @@ class QuestionsScreen(Page):
         self._ticket += 1
         self._waited = 0
         self.facts, self.plan, self._failure = None, None, None
-        walk, answers = self.advisor.walk, dict(self.answers)
-        run_behind(
-            self,
-            "gather",
-            lambda: walk.gather(self.source, query=self.sql_query, runs=self.advisor.runs, answers=answers),
-            ticket=self._ticket,
-        )
+        walk, runs, answers = self.advisor.walk, self.advisor.runs, dict(self.answers)
+        asks, self._asks_memory = self._asks_memory, False
+
+        def look() -> tuple[Facts, dict[str, Any]]:
+            last = {k: v for k, v in walk.remembered(self.source, runs).items() if answers.get(k) is None} if asks else {}
+            try:
+                return walk.gather(self.source, query=self.sql_query, runs=runs, answers={**answers, **last}), last
+            except InputError:
+                if not last:
+                    raise
+            return walk.gather(self.source, query=self.sql_query, runs=runs, answers=answers), {}  # they no longer fit these data
+
+        run_behind(self, "gather", look, ticket=self._ticket)
         self._draw()
 
     def _consider(self, facts: Facts) -> None:
         self._ticket += 1
         self._waited = 0
         self.plan, self._failure = None, None
+        self.draft = None
         walk = self.advisor.walk
-        run_behind(self, "plan", lambda: walk.recommend(facts), ticket=self._ticket)
-        run_behind(self, "questions", lambda: tuple(walk.questions(facts)), ticket=self._ticket)
+        # What takes longest, the search for what would change the plan, waits until the questions stand there.
+        run_behind(self, "questions", lambda: (tuple(walk.questions(facts)), walk.draft(facts)), ticket=self._ticket)
         self._draw()
 
     def on_finished(self, event: Finished) -> None:
@@ -123,11 +140,16 @@ class QuestionsScreen(Page):
             return
         match event.label:
             case "gather":
-                self.facts = event.result
-                self._consider(event.result)
+                self.facts, last = event.result
+                self._last.update(last)
+                self.answers.update(last)
+                self._consider(self.facts)
             case "questions":
-                self.questions = event.result
+                self.questions, self.draft = event.result
                 self._draw()
+                walk, facts = self.advisor.walk, self.facts
+                assert facts is not None
+                run_behind(self, "plan", lambda: walk.recommend(facts), ticket=self._ticket)
             case "plan":
                 self.plan = event.result
                 self._draw()
@@ -216,13 +238,58 @@ class QuestionsScreen(Page):
         """The explanation follows the cursor."""
         self._draw_why()
 
+    def action_columns(self) -> None:
+        """Shows every column with what can be done about it."""
+        self._show_columns(find=False)
+
+    def action_find(self) -> None:
+        """Shows the columns, and looks for one."""
+        self._show_columns(find=True)
+
+    def _show_columns(self, *, find: bool) -> None:
+        if self.facts is not None and self.facts.data.columns and not self.facts.data.holds_images:
+            self.app.push_screen(ColumnsScreen(self.facts, find=find), self._given)
+        else:
+            self.notify("There are no columns to show.", markup=False)
+
+    def action_remedy(self) -> None:
+        """Offers what can be answered against the warnings."""
+        offered = self._remedies()
+        if not offered:
+            self.notify("Nothing can be answered against these warnings.", markup=False)
+            return
+        self.app.push_screen(Offer("What can be done", [(r.text, r.why) for r in offered]), partial(self._cured, offered))
+
+    def _cured(self, offered: Sequence[Remedy], chosen: int | None) -> None:
+        if chosen is not None:
+            self._take(offered[chosen].field, offered[chosen].value)
+
+    def _given(self, answer: tuple[str, Any] | None) -> None:
+        if answer is not None:
+            self._take(*answer)
+
+    def _remedies(self) -> tuple[Remedy, ...]:
+        if self.facts is None or self.facts.objective is not None:
+            return ()
+        from advisor.core.remedies import remedies
+
+        return remedies(self.facts)
+
+    def take_over(self, answers: dict[str, Any]) -> None:
+        """Takes answers that were changed on the plan; a later undo takes them back one by one."""
+        for field, value in answers.items():
+            if self.answers.get(field) != value:
+                self._take(field, value)
+
     def _answered(self, question: Question, value: Any) -> None:
+        if value is not None:
+            self._take(field_of(question), None if value is Editor.NOTHING else value)
+
+    def _take(self, field: str, value: Any) -> None:
         from pydantic import ValidationError
 
-        if value is None or self.facts is None:
+        if self.facts is None:
             return
-        field = field_of(question)
-        value = None if value is Editor.NOTHING else value
         trial = {**self.answers, field: value}
         try:
             answers_of(trial)
@@ -257,7 +324,8 @@ class QuestionsScreen(Page):
         filled = []
         for index, question in enumerate(self.questions, start=1):
             mine = field_of(question) in self._yours
-            provenance = "yours" if mine else shown(question.provenance, longest=24)
+            is_last = field_of(question) in self._last
+            provenance = "yours" if mine else "last time" if is_last else shown(question.provenance, longest=24)
             filled.append(
                 (
                     field_of(question),
@@ -314,6 +382,8 @@ class QuestionsScreen(Page):
         warnings = self.facts.data.warnings
         out.append(heading(f"Warnings ({len(warnings)})" if warnings else "Warnings"))
         out += [Content.assemble(("! ", "bold $text-warning"), shown(w)) for w in warnings] or [muted("none")]
+        for remedy in self._remedies()[:2]:
+            out.append(Content.assemble(("  x ", "bold $accent"), shown(remedy.text, longest=60), (f"  {shown(remedy.why)}", "$quiet")))
         panel.show(lines(out))
 
     def _draw_plan(self) -> None:
@@ -324,9 +394,10 @@ class QuestionsScreen(Page):
             2: "Enter twice: the run starts when the plan is ready. Esc takes it back.",
         }
         out: list[Content | str] = []
-        if self.plan is not None:
-            out.append(Content.styled(headline(self.plan), "bold"))
-            out.append(muted(f"{shown(self.plan.metric)} · {shown(self.plan.family)} · Enter shows the whole plan"))
+        seen = self.plan or self.draft
+        if seen is not None:
+            out.append(Content.styled(headline(seen), "bold"))
+            out.append(muted(f"{shown(seen.metric)} · {shown(seen.family)} · Enter shows the whole plan"))
         elif self._failure is not None:
             out.append(Content.styled("✗ no plan: see above", "$text-error"))
         else:

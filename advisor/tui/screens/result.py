@@ -17,7 +17,7 @@ from advisor.core.outcome import Outcome
 from advisor.report.wording import duration, number, setting, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, fit, heading, lines, muted, wording_of
-from advisor.tui.screens.plan import free_path
+from advisor.tui.paths import free_path
 
 
 class ResultScreen(Page):
