@@ -49,6 +49,8 @@ class Tried:
     """Scores by step of its training; empty where it has no steps."""
     cause: str = ""
     """Why it failed."""
+    drawn: tuple[str, ...] | None = None
+    """Hyperparameters that were drawn for it, the others being held; None: all."""
 
 
 @dataclass(frozen=True)
@@ -352,8 +354,12 @@ class _Dimension:
 
     @cached_property
     def having(self) -> list[Tried]:
-        """Completed trials that have it, best first."""
-        return [t for t in self.read.ranked if self.name in t.config and self.parameter.contains(t.config[self.name])]
+        """Completed trials that it was drawn for, best first."""
+        return [
+            t
+            for t in self.read.ranked
+            if self.name in t.config and self.parameter.contains(t.config[self.name]) and (t.drawn is None or self.name in t.drawn)
+        ]
 
     @property
     def ordered(self) -> Float | Int:
