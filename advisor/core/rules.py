@@ -85,6 +85,7 @@ FIELDS: dict[str, Field] = {
         Field("pruner.settings", "table", "Arguments of the pruner."),
         Field("sampler.constant_liar", "flag", "Running trials count as bad until they end."),
         Field("sampler.group", "flag", "Conditional parts of the space are modelled apart."),
+        Field("sampler.cost_cooling", "flag", "Expected gain is weighed by predicted time, the less the more of the budget is used."),
         Field("sampler.n_startup_trials", "integer", "Finished trials, starts among them, before the model proposes."),
     )
 }

@@ -58,7 +58,7 @@ _DIGITS = 12
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": True, "group": None, "constant_liar": None},
-    "gp": {"n_startup_trials": 10, "deterministic_objective": False},
+    "gp": {"n_startup_trials": 10, "deterministic_objective": False, "cost_cooling": False},
     "cmaes": {
         "n_startup_trials": 1,
         "popsize": None,
@@ -102,7 +102,8 @@ class OptunaEngine:
     at every rung. The pruner ``earned`` is ours: it needs `steps`, the first and the last of a full trial, and what it
     concludes goes to `notes` and to `note`. With `warps` a Gaussian process sees scores as `advisor.engines.warping` leaves
     them; then, and beside ``earned``, it is told a guess for what was stopped and the worst score for what failed: it learns
-    from scores alone. Without both it is the library's own, which an exported script repeats.
+    from scores alone. With the setting ``cost_cooling`` too, the time of trials counts (`advisor.engines.optuna_cooled`), the less
+    the more of `budget_seconds` is used. Without both it is the library's own, which an exported script repeats.
 
     The strategies ``hyperband`` (TPE) and ``asha`` (random draws, successive halving) bring their pruner along, whose settings
     may stand in either place. `settings` and ``pruner.settings`` override the tables above by name. With several workers
@@ -127,6 +128,7 @@ class OptunaEngine:
         steps: tuple[int, int] | None = None,
         note: Callable[[str], None] | None = None,
         warps: bool = False,
+        budget_seconds: float | None = None,
     ) -> None:
         sampler, settings, pruner = _with_own_pruner(strategy, settings or {}, pruner)
         _check_space(space, sampler)
@@ -142,6 +144,9 @@ class OptunaEngine:
         self._warps = warps and sampler == "gp"
         self._guesses = sampler == "gp" and (warps or self._earning is not None)
         self._settings = _settings(sampler, settings, space=space, constant_liar=constant_liar, pruner=pruner)
+        self._times = (
+            _Times(budget_seconds, last_step=steps[1] if steps else None) if self._settings.pop("cost_cooling", False) and warps else None
+        )
         self._grid = _finite_grid(space, self._settings["levels"], n_trials) if sampler == "grid" else {}
         self._full_length_first = self._full_length_wanted(pruner)
         self._running: dict[int, _Running] = {}
@@ -279,6 +284,8 @@ class OptunaEngine:
         match self._strategy:
             case "tpe":
                 return optuna.samplers.TPESampler(seed=seed, **s)
+            case "gp" if self._times is not None:
+                return self._times.sampler(seed=seed, warn_independent_sampling=False, **s)
             case "gp":
                 return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False, **s)
             case "cmaes":
@@ -306,6 +313,8 @@ class OptunaEngine:
     def _end(self, trial: Trial, result: Result) -> None:
         # `tell` runs the sampler's after_trial; GridSampler's stops an optimize loop that does not exist here.
         self._study.sampler = _bystander()
+        if self._times is not None:
+            self._times.take(trial, result)
         match result.status:
             case "completed":
                 self._study.tell(trial, result.value)
@@ -409,6 +418,34 @@ class OptunaEngine:
             )
         if self._strategy == "cmaes" and len(self._study.trials) >= FULL_LENGTH_FIRST:
             self._source = self._study.get_trials(states=(TrialState.COMPLETE,))
+
+
+class _Times:
+    """What finished trials took, and how much of the budget that was."""
+
+    def __init__(self, budget_seconds: float | None, *, last_step: int | None) -> None:
+        self._budget, self._last = budget_seconds, last_step
+        self._used = 0.0
+        self._timed: list[tuple[FrozenTrial, float]] = []
+
+    def take(self, trial: Trial, result: Result) -> None:
+        """Takes the end of a trial; one that was stopped early counts with what all of its steps would have taken."""
+        self._used += result.seconds
+        reached = result.steps[-1][0] if result.steps else None
+        if result.seconds <= 0 or result.status == "failed" or (result.status == "pruned" and not (reached and self._last)):
+            return
+        share = reached / self._last if reached and self._last else 1.0
+        self._timed.append((_frozen(trial), result.seconds / share))
+
+    def sampler(self, **settings: Any) -> optuna.samplers.GPSampler:
+        """The sampler for the next proposal; torch is needed from here on."""
+        from advisor.engines.optuna_cooled import CooledGPSampler, Timed, heat_left
+
+        return CooledGPSampler(timed=[Timed(*t) for t in self._timed], heat=heat_left(self._used, self._budget), **settings)
+
+
+def _frozen(trial: Trial) -> FrozenTrial:
+    return trial.study.get_trials(deepcopy=False)[trial.number]
 
 
 class _Earning:

@@ -128,7 +128,8 @@ def _make_optuna(walk: Walk, strategy: Strategy) -> Make:
             seed=_seed_of(plan.seed, revision),
             history=list(history),
             starts=_starts_left(walk, space),
-            steps=steps_of(walk) if plan.pruner.name == "earned" else None,
+            steps=steps_of(walk),
+            budget_seconds=plan.budget.seconds * plan.envelope.workers,
             note=lambda text: walk.recorder.emit(Noted(text=text)),
             warps=walk.is_own and walk.facts.answers.strategy == "auto",  # what was asked for by name stays the library's own
         )

@@ -42,6 +42,8 @@ _SHARE = 0.9
 """A trial is started when this share of its like would end before the deadline."""
 _SHARE_OF_STEPPED = 0.25
 """The same where a trial comes in steps: one that proves too slow is stopped after a few."""
+_LONGEST_OF_STEPPED = 2
+"""A trial that comes in steps is killed after so many times its limit: forecast to keep it at its middle, it may end a little late."""
 _SLACK = 0.1
 """A forecast of the time that is left may be wrong by this share before a trial is given up. [H]"""
 _MOST_LATE = 6
@@ -276,7 +278,8 @@ class _Drive:
             return
         # The deadline can be moved by a command, so it is kept here and the pool is given the trial's own limit only.
         kept = None if proposal.continues is None else KeptCheckpoint(str(self._checkpoint(proposal.continues)))
-        self.pool.start(trial, self.objective_name(proposal), proposal.config, checkpoint=kept, limit_seconds=limit_seconds)
+        most = limit_seconds if self.limits.last_step is None else _LONGEST_OF_STEPPED * limit_seconds
+        self.pool.start(trial, self.objective_name(proposal), proposal.config, checkpoint=kept, limit_seconds=most)
 
     def _checkpoint(self, key: int) -> Path:
         """Where the paused trial of proposal `key` leaves its state."""
@@ -304,7 +307,9 @@ class _Drive:
         if last is None or running.proposal.until is not None or step >= last or step < first + 2 or self.state().best is None:
             return ""
         left = (now - since) / (step - first) * (last - step)
-        allowed = min(self.deadline.at, running.began + running.limit_seconds) - now
+        # Past its middle only the end of the stage stops it: what is left of it costs less than what would be lost.
+        ends = [self.deadline.at] if 2 * step > last else [self.deadline.at, running.began + running.limit_seconds]
+        allowed = min(ends) - now
         if left * (1 - _SLACK) <= allowed:
             return ""
         return f"it would not have ended in time: {last - step} steps to go, about {left:.3g} s, and {max(allowed, 0):.3g} s left for it"
