@@ -10,6 +10,7 @@ import click
 
 from advisor.cli.deciding import is_plan_file
 from advisor.cli.door import Door
+from advisor.cli.lessons import beside, teach
 from advisor.cli.options import Setting, json_option, runs_option
 from advisor.core.errors import InputError, nearest
 
@@ -20,20 +21,34 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("subject", metavar="PLAN|RUN")
+@click.argument("subject", metavar="PLAN|RUN|HYPERPARAMETER")
 @click.option("--why", "fields", multiple=True, metavar="FIELD", help="Why this field has its value, such as validation.folds.")
 @click.option("--why-not", "strategies", multiple=True, metavar="STRATEGY", help="Why this strategy was not chosen.")
 @click.option("--what-if", "changes", multiple=True, type=Setting(), metavar="FACT=VALUE", help="What another fact would change.")
+@click.option("--model", "family", metavar="FAMILY", help="With a hyperparameter: what it does in this model family.")
 @runs_option
 @json_option
 @click.pass_obj
 def explain(
-    door: Door, /, subject: str, fields: tuple[str, ...], strategies: tuple[str, ...], changes: tuple[tuple[str, Any], ...], runs: Path
+    door: Door,
+    /,
+    subject: str,
+    fields: tuple[str, ...],
+    strategies: tuple[str, ...],
+    changes: tuple[tuple[str, Any], ...],
+    family: str | None,
+    runs: Path,
 ) -> None:
-    """Why a plan is as it is. SUBJECT is a plan.toml or a run; without options every reason is given."""
+    """Why a plan is as it is. SUBJECT is a plan.toml or a run; without options every reason is given.
+
+    The name of a hyperparameter (learning_rate, C, max_depth) gives the lesson on it: what too small and too large do."""
+    if not (fields or strategies or changes) and teach(door, subject, runs, family):
+        return
     plan, facts = _plan_of(door, subject, runs)
     everything = not (fields or strategies or changes)
-    told = [e for field in fields for e in _evidence(plan, field)] if not everything else list(plan.evidence)
+    rows = {field: row for field in fields if (row := beside(plan, field, door.session.rulebook()))}
+    reasoned = [f for f in fields if f not in rows or any(e.field == f or e.field.startswith(f"{f}.") for e in plan.evidence)]
+    told = [e for field in reasoned for e in _evidence(plan, field)] if not everything else list(plan.evidence)
     rejected = [_rejected(plan, name) for name in strategies] if not everything else list(plan.rejected)
     different = _what_if(door, facts, changes, subject) if changes else None
     if door.as_json:
@@ -41,13 +56,16 @@ def explain(
             "evidence": [e.model_dump(mode="json") for e in told],
             "rejected": [r.model_dump(mode="json") for r in rejected],
         }
+        if rows:
+            answer["lessons"] = rows
         if different is not None:
             answer["what_if"] = different
         door.result_json(json.dumps(answer, indent=2, ensure_ascii=False))
         return
     from advisor.core.explain import why, why_not
 
-    blocks = [why(plan, field) for field in (fields if not everything else dict.fromkeys(e.field for e in told))]
+    blocks = [why(plan, field) for field in (reasoned if not everything else dict.fromkeys(e.field for e in told))]
+    blocks += rows.values()
     blocks += [why_not(plan, name) for name in (strategies if not everything else [r.strategy for r in rejected])]
     if different is not None:
         blocks.append("\n".join(different))

@@ -81,6 +81,13 @@ def _best(found: Sequence[Lesson], family: str | None) -> Lesson | None:
     return next(iter([*own, *general, *(found if family is None else ())]), None)
 
 
+def names_of(found: Lesson, roles: Sequence[Role]) -> tuple[str, ...]:
+    """Every name that leads to a lesson: its own first, then those of its roles."""
+    known = {r.name: r for r in roles}
+    by_role = [n for role in found.roles if role in known for n in known[role].names] if not found.families else []
+    return tuple(dict.fromkeys((found.name, *found.names, *by_role)))
+
+
 def variants(found: Lesson, lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
     """The lessons that say what is different for a model family about what `found` teaches."""
     own = {_plain(n) for n in (found.name, *found.names)}
