@@ -33,9 +33,11 @@ from advisor.core.events import StudyState
 from advisor.core.events import TrialState as JournalTrial
 from advisor.core.plan import Pruner
 from advisor.core.ports import Proposal, Result
+from advisor.core.revisions import scaled
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
 from advisor.core.value import encode
 from advisor.engines.levels import levels
+from advisor.engines.thinning import representatives
 from advisor.engines.warping import warp
 
 SamplerName = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"]
@@ -52,13 +54,17 @@ _STUDY_NAME = "search"
 """Fixed: Hyperband's brackets are a hash of the study's name and the trial's number."""
 _FULL_LENGTH = "full_length_first"
 """The one setting of a pruner that is ours: how many trials run in full before any is pruned."""
+_COST_COOLING = "cost_cooling"
+"""The one setting of a sampler that is ours."""
+MOST_LEARNED = 250
+"""Trials that a warped Gaussian process learns from: its cost grows with their cube. Source: contract, strategy list 10 (N at most 250)."""
 _NO_PRUNER = Pruner(name="none")
 _DIGITS = 12
 """Significant digits kept of a fold's score recovered from running means, so that equal folds stay equal."""
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": True, "group": None, "constant_liar": None},
-    "gp": {"n_startup_trials": 10, "deterministic_objective": False, "cost_cooling": False},
+    "gp": {"n_startup_trials": 10, "deterministic_objective": False, _COST_COOLING: False},
     "cmaes": {
         "n_startup_trials": 1,
         "popsize": None,
@@ -145,7 +151,7 @@ class OptunaEngine:
         self._guesses = sampler == "gp" and (warps or self._earning is not None)
         self._settings = _settings(sampler, settings, space=space, constant_liar=constant_liar, pruner=pruner)
         self._times = (
-            _Times(budget_seconds, last_step=steps[1] if steps else None) if self._settings.pop("cost_cooling", False) and warps else None
+            _Times(budget_seconds, last_step=steps[1] if steps else None) if self._settings.pop(_COST_COOLING, False) and warps else None
         )
         self._grid = _finite_grid(space, self._settings["levels"], n_trials) if sampler == "grid" else {}
         self._full_length_first = self._full_length_wanted(pruner)
@@ -265,12 +271,24 @@ class OptunaEngine:
         ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        for t, score in zip(ended, warp([sign * (t.value or 0.0) for t in ended]), strict=True):
-            study.add_trial(create_trial(params=t.params, distributions=t.distributions, value=score))
+        scores = warp([sign * (t.value or 0.0) for t in ended])
+        for i in representatives([self._place(t.params) for t in ended], scores, MOST_LEARNED):
+            study.add_trial(create_trial(params=ended[i].params, distributions=ended[i].distributions, value=scores[i]))
         for t in running:
             study.add_trial(create_trial(state=TrialState.RUNNING, params=t.params, distributions=t.distributions))
         trial = study.ask()
         return {name: _from_optuna(p, _draw(trial, name, p)) for name, p in self._space.items()}
+
+    def _place(self, params: Mapping[str, Any]) -> list[float]:
+        """Where `params` lie in the space, one number from 0 to 1 a dimension; what is missing lies in the middle."""
+        out = []
+        for name, p in self._space.items():
+            value = _from_optuna(p, params[name]) if name in params else None
+            if value is None:
+                out.append(0.5)
+            else:
+                out.append(p.choices.index(value) / max(1, len(p.choices) - 1) if isinstance(p, Choice) else scaled(p, value))
+        return out
 
     def _discard(self, trial: Trial) -> None:
         self._study.sampler = _bystander()
@@ -526,7 +544,9 @@ def explicit_settings(
     known = {**_PRUNERS.get(own.name, {}), **{n: v for n, v in own.settings.items() if n != _FULL_LENGTH}}
     whole = {n: v if n == "p_threshold" or v is None else int(v) for n, v in known.items()}
     full = int(own.settings.get(_FULL_LENGTH, FULL_LENGTH_FIRST if own.resource == "epoch" else 0))
-    return _settings(sampler, given, space=space, constant_liar=constant_liar, pruner=own), own, whole, full
+    explicit = _settings(sampler, given, space=space, constant_liar=constant_liar, pruner=own)
+    explicit.pop(_COST_COOLING, None)  # ours, not the library's
+    return explicit, own, whole, full
 
 
 def _bystander() -> optuna.samplers.BaseSampler:
