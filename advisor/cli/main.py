@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("advisor.cli.predicting", "Predictions of a run's model, as CSV."),
     "explain": ("advisor.cli.explaining", "Why a plan is as it is, and what would change it."),
     "report": ("advisor.cli.reporting", "A run as one HTML page to send to others."),
+    "diagnose": ("advisor.cli.diagnosing", "What is wrong with a run, an Optuna study or learning curves, and what to do."),
     "export": ("advisor.cli.exporting", "A plan or a run as a plain script that needs no advisor."),
     "probe": ("advisor.cli.looking", "What this process may use of the machine."),
     "profile": ("advisor.cli.looking", "What the data hold."),
