@@ -44,7 +44,7 @@ def explain(
     The name of a hyperparameter (learning_rate, C, max_depth) gives the lesson on it: what too small and too large do."""
     if not (fields or strategies or changes) and teach(door, subject, runs, family):
         return
-    plan, facts = _plan_of(door, subject, runs)
+    plan, facts = plan_of(door, subject, runs)
     everything = not (fields or strategies or changes)
     rows = {field: row for field in fields if (row := beside(plan, field, door.session.rulebook()))}
     reasoned = [f for f in fields if f not in rows or any(e.field == f or e.field.startswith(f"{f}.") for e in plan.evidence)]
@@ -74,7 +74,7 @@ def explain(
     door.result(folded("\n\n".join(blocks)))
 
 
-def _plan_of(door: Door, subject: str, runs: Path) -> tuple[Plan, Facts | None]:
+def plan_of(door: Door, subject: str, runs: Path) -> tuple[Plan, Facts | None]:
     """The plan of a file, or the one in force in a run, with its facts where they are kept."""
     if is_plan_file(subject):
         return door.session.load_plan(subject)

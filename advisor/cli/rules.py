@@ -11,6 +11,7 @@ import click
 
 from advisor.cli.door import Door
 from advisor.cli.options import json_option
+from advisor.cli.tree import tree
 from advisor.core.errors import InputError, RulebookError, nearest
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ KINDS = ("strategy", "shortlist", "field", "tip", "adjustment")
 @click.group(invoke_without_command=False)
 def rules() -> None:
     """The rulebook: which rules there are, what one says, whether all are sound."""
+
+
+rules.add_command(tree)
 
 
 @rules.command("list")
