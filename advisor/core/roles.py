@@ -5,6 +5,7 @@ A role gives starts, a scale and a group. It never changes a bound or the meanin
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -216,6 +217,7 @@ def role_starts(space: SearchSpace, found: Mapping[str, Recognised], recipes: Se
 # ------------------------------------------------------------------------------------------------ names
 
 
+@functools.lru_cache(maxsize=4096)
 def words(name: str) -> tuple[str, ...]:
     """The words of a name, in lower case: ``optimizer__learningRate`` is optimizer, learning, rate."""
     split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
@@ -223,7 +225,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def told_by_name(name: str, roles: Sequence[Role]) -> tuple[str, float] | None:
-    """The role whose name is the longest part of `name`, and how sure that is: `EXACT` where it is all of it; None when no role is named."""
+    """The role whose name is the longest part of `name`, and how sure that is: `EXACT` where it is all; None when no role is named."""
     said = words(name)
     best: tuple[int, str, float] | None = None
     for role in roles:
