@@ -388,6 +388,10 @@ class _DivergedError(Exception):
     """A loss of the training is not finite."""
 
 
+PATH = "the path of the outer optimisation ended; what it found is trained from the start as a trial of its own"
+"""Why trial 1 has no score of its own."""
+
+
 @dataclass
 class _Trial:
     """One trial as it is taken down."""
@@ -407,6 +411,10 @@ class _Trial:
 
     def completed(self, value: float) -> None:
         self.scribe.ended(self.key, Result("completed", value, (value,), tuple(self.steps), self.seconds, self.seconds))
+
+    def led(self, value: float) -> None:
+        """Ends the path of an outer optimisation, which is no rival of trials trained from the start: its weights were warm."""
+        self.scribe.ended(self.key, Result("pruned", value, (), tuple(self.steps), self.seconds, cause=PATH))
 
     def failed(self, cause: str, cure: str) -> None:
         self.scribe.ended(self.key, Result("failed", steps=tuple(self.steps), seconds=self.seconds, cause=cause), cure=cure)
@@ -650,7 +658,7 @@ class HypergradientLoop:
         if not torch.equal(best, z):
             because = f"the second validation loss was lowest after outer step {best_at}: {lowest}"
             scribe.changed(1, step, self._config(best), because=because)
-        trial.completed(lowest.second)
+        trial.led(lowest.second)
         scribe.noted(f"The outer optimisation ended because {why}. Kept, from outer step {best_at}: {lowest}. Last: {losses}.")
         return best
 

@@ -19,6 +19,7 @@ import pytest
 
 import advisor
 from advisor.core.errors import CannotRunError, InputError, NothingFinishedError
+from advisor.objectives.trained import TrainedInFull
 from advisor.session import follow, predict
 from advisor.supervise.loop import fingerprint
 from tests.timing import kept
@@ -365,6 +366,7 @@ def test_research_on_many_differentiable_regularisers_follows_the_gradient() -> 
     default = next(t.value for t in found.trials if t.origin == "default")
     assert found.best_value < default
     assert len(found.best_config) == width
+    assert found.best_value == TrainedInFull(pair)(found.best_config), "the score of a training from the start"
 
 
 def test_a_cluster_that_does_not_answer_is_refused_before_anything_runs(tmp_path: Path) -> None:
