@@ -173,7 +173,7 @@ def study_of(state: StudyState, *, leak: str | None = None) -> Study:
     is_own = plan.task is None
     family = plan.family
     steps_are_epochs = is_own or (family in rulebook().families and rulebook().families[family].trains_in_steps)
-    stages = {s.stage: SearchSpace.model_validate(s.space) for s in state.stages if s.space}
+    stages = {s.stage: SearchSpace(parameters=s.space) for s in state.stages if s.space}
     trials = [
         _tried(t, has_epochs=steps_are_epochs, drawn=stages.get(t.stage))
         for t in state.trials.values()
