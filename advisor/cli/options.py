@@ -66,6 +66,10 @@ def given_answers(arguments: dict[str, Any]) -> dict[str, Any]:
     answered = {name: value for name, value in taken.items() if value is not None and value != ()}
     if "freeze" in answered:
         answered["freeze"] = dict(answered["freeze"])
+    if "baseline" in answered:
+        from advisor.session.gathering import read_baseline
+
+        answered["baseline"] = read_baseline(answered["baseline"])
     return answered
 
 

@@ -288,6 +288,11 @@ class Answers(Value):
         default_factory=dict, json_schema_extra={"flag": "--freeze", "question": "Which hyperparameters are fixed?"}
     )
     """Hyperparameters held at a value."""
+    baseline: dict[str, Any] = Field(
+        default_factory=dict,
+        json_schema_extra={"flag": "--baseline", "question": "Which configuration is in production?", "file": "config.toml"},
+    )
+    """Your own configuration, tried first in the default's place: hyperparameters, and ``family`` for a table; the flag names a TOML file."""
     cluster: str | None = Field(default=None, json_schema_extra={"flag": "--cluster", "question": "Which Ray cluster?"})
     """Address of a Ray cluster."""
     workers: int | None = Field(default=None, ge=1, json_schema_extra={"flag": "--workers", "question": "How many trials at once?"})

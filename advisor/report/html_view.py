@@ -115,6 +115,8 @@ def _configuration(told: Told) -> Section:
             "fold": "fitted on one training fold only, because the run ended before its last fit",
         }.get(outcome.trained_on or "", "")
         lines.append(f"{what}{', ' + trained if trained else ''}.")
+    if told.facts is not None and told.facts.answers.baseline:
+        lines.append("The default here is your own configuration, which you gave with --baseline: it was trial 0.")
     space = spaces_of(told.state, told.plan).get(outcome.family or "")
     candidate = next((c for c in outcome.plan.shortlist if c.family == outcome.family), None)
     default = candidate.starts[0] if candidate is not None and candidate.starts else _default_config(state)

@@ -166,10 +166,15 @@ def _condition(parameter: Float | Int | Choice) -> str:
 
 def _start_rows(plan: Plan) -> list[str]:
     default = plan.starts[0] if plan.starts else {}
-    lines = ["0  the default"]
+    lines = [f"0  {'your own configuration' if has_baseline(plan) else 'the default'}"]
     for position, start in enumerate(plan.starts[1:], 1):
         lines += _wrap(f"{position}  {_difference(default, start)}", hang=3)
     return lines
+
+
+def has_baseline(plan: Plan) -> bool:
+    """True where what the user has in production stands in the default's place."""
+    return any(e.rule == "answer" and e.field.startswith(("space.", "fixed.")) and "--baseline" in e.because for e in plan.evidence)
 
 
 def _difference(default: Config, start: Config) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from advisor.core.baseline import FAMILY
 from advisor.core.derived import LIBRARIES
 from advisor.core.errors import InputError, nearest
 from advisor.core.facts import Answers, Facts
 from advisor.core.objective import OwnObjective
+from advisor.core.value import decode
 
 
 def gather(data: Any = None, *, query: str | None = None, runs: str | Path = "runs", **answers: Any) -> Facts:
@@ -88,8 +91,10 @@ def read_answers(**answers: Any) -> Answers:
     for name in given:
         if name not in Answers.model_fields:
             raise InputError(f"unknown answer {name!r}", where="gather", cure=nearest(name, Answers.model_fields))
+    if isinstance(given.get("baseline"), str | Path):
+        given["baseline"] = read_baseline(given["baseline"])
     try:
-        return Answers(**given)
+        return _with_family(Answers(**given))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "answers"
@@ -98,3 +103,39 @@ def read_answers(**answers: Any) -> Answers:
         raise InputError(
             f"{first['input']!r} is not valid: {first['msg']}", where=str(flag), cure="Give one of the allowed values."
         ) from error
+
+
+def read_baseline(path: str | Path) -> dict[str, Any]:
+    """The configuration in a TOML file: hyperparameters at its top level, and ``family`` where it is a model of a table.
+
+    Raises: InputError when it cannot be read, is no TOML, or holds nothing.
+    """
+    try:
+        found = decode(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        cure = "Name a TOML file with one line a hyperparameter, such as C = 0.5."
+        raise InputError(f"cannot read the baseline: {error}", where=f"--baseline {path}", cure=cure) from error
+    if not found:
+        raise InputError("the baseline is empty", where=f"--baseline {path}", cure="Give one hyperparameter at least, such as C = 0.5.")
+    return dict(found)
+
+
+def _with_family(answers: Answers) -> Answers:
+    """`answers` whose baseline says which family it is of.
+
+    Raises: InputError when nothing says it, or two say different things.
+    """
+    if not answers.baseline or answers.is_own:
+        return answers
+    told = answers.baseline.get(FAMILY)
+    if answers.model != "auto" and told not in (None, answers.model):
+        raise InputError(
+            f"the baseline is a {told}, and --model asks for {answers.model}",
+            where="--baseline",
+            cure="Leave --model out, or name the same.",
+        )
+    if told is None and answers.model == "auto":
+        raise InputError(
+            "the baseline does not say which model it is of", where="--baseline", cure='Add a line such as family = "svc", or say --model.'
+        )
+    return answers.model_copy(update={"baseline": {FAMILY: answers.model, **answers.baseline}}) if told is None else answers

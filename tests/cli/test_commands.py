@@ -51,8 +51,9 @@ def test_a_plan_as_json_is_the_plan_byte_for_byte() -> None:
     assert {"space", "starts", "evidence", "rejected", "forecast", "hash"} <= json.loads(out).keys()
 
 
-def test_every_field_of_the_answers_is_a_flag() -> None:
+def test_every_field_of_the_answers_is_a_flag(tmp_path: Path) -> None:
     """A new field is a new flag: each is given as a word and must arrive as the field's own type."""
+    (tmp_path / "production.toml").write_text('family = "ridge"\nalpha = 3.0\n')
     words = {
         "target": "left",
         "task": "binary",
@@ -71,6 +72,7 @@ def test_every_field_of_the_answers_is_a_flag() -> None:
         "weights": "w",
         "drop": "a",
         "freeze": "max_bins=63",
+        "baseline": str(tmp_path / "production.toml"),
         "cluster": "auto",
         "workers": "2",
         "seed": "3",
@@ -104,6 +106,7 @@ def test_every_field_of_the_answers_is_a_flag() -> None:
         weights="w",
         drop=("a",),
         freeze={"max_bins": 63},
+        baseline={"family": "ridge", "alpha": 3.0},
         cluster="auto",
         workers=2,
         seed=3,
