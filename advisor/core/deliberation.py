@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from advisor.core.baseline import FAMILY as BASELINE_FAMILY
+from advisor.core.baseline import baseline_of, with_baseline
 from advisor.core.derived import Situation, situation_of
 from advisor.core.errors import CannotRunError, InputError, RulebookError, nearest
 from advisor.core.facts import Column, ColumnKind, Dataset, Facts, Goal, Task, Unknown
@@ -254,7 +256,8 @@ def outline(facts: Facts, rulebook: Rulebook) -> Outline:
     measured = {m.family for m in facts.measured}
     situations = tuple(_family_situation(f, facts, validation, situation) for f in families)
     candidates = tuple(
-        candidate_of(f, rulebook, seen, frozen, is_measured=f.name in measured) for f, seen in zip(families, situations, strict=True)
+        with_baseline(candidate_of(f, rulebook, seen, frozen, is_measured=f.name in measured), baseline_of(answers, f.name))
+        for f, seen in zip(families, situations, strict=True)
     )
     first = situations[0]
     first = first.with_values(space_facts(candidates[0].space, families[0]) | _penalties(facts, candidates[0], families[0]))
@@ -512,6 +515,32 @@ def _family_situation(family: Family, facts: Facts, validation: Validation, situ
     return situation.with_values(values)
 
 
+def _named_family(name: str, flag: str, facts: Facts, task: Task, rulebook: Rulebook) -> Family:
+    """The family that `flag` names.
+
+    Raises: InputError when there is none of that name; CannotRunError when it cannot be trained here on these data.
+    """
+    family = rulebook.families.get(name)
+    if family is None:
+        raise InputError(f"unknown model {name!r}", where=flag, cure=nearest(name, [*rulebook.families, "auto"]))
+    if task not in family.estimators:
+        fitting = [f.name for f in rulebook.families.values() if task in f.estimators]
+        raise CannotRunError(f"{family.title} cannot predict a {task} target", where=flag, cure=f"Choose one of: {', '.join(fitting)}.")
+    if family.needs_images and facts.data.image_side == 0:
+        raise CannotRunError(
+            f"{family.title} learns from images only, and the data are none",
+            where=flag,
+            cure="Name a folder of images, or choose another family.",
+        )
+    if family.library is not None and family.library not in facts.libraries:
+        raise CannotRunError(
+            f"{family.title} is not installed",
+            where=flag,
+            cure=f"Install it with `pip install {family.library}`, or with its kin: `pip install 'tuning-advisor[boost]'`.",
+        )
+    return family
+
+
 def _shortlist(
     facts: Facts, task: Task, validation: Validation, rulebook: Rulebook, situation: Situation, notes: Notes
 ) -> tuple[tuple[Family, ...], Validation, Situation]:
@@ -519,26 +548,7 @@ def _shortlist(
     share = decide("shortlist.budget_share_ratio", rulebook, situation)
     limit = float(share.value if share.value is not None else 1.0)
     if wanted != "auto":
-        family = rulebook.families.get(wanted)
-        if family is None:
-            raise InputError(f"unknown model {wanted!r}", where="--model", cure=nearest(wanted, [*rulebook.families, "auto"]))
-        if task not in family.estimators:
-            fitting = [f.name for f in rulebook.families.values() if task in f.estimators]
-            raise CannotRunError(
-                f"{family.title} cannot predict a {task} target", where="--model", cure=f"Choose one of: {', '.join(fitting)}."
-            )
-        if family.needs_images and facts.data.image_side == 0:
-            raise CannotRunError(
-                f"{family.title} learns from images only, and the data are none",
-                where="--model",
-                cure="Name a folder of images, or choose another family.",
-            )
-        if family.library is not None and family.library not in facts.libraries:
-            raise CannotRunError(
-                f"{family.title} is not installed",
-                where="--model",
-                cure=f"Install it with `pip install {family.library}`, or with its kin: `pip install 'tuning-advisor[boost]'`.",
-            )
+        family = _named_family(wanted, "--model", facts, task, rulebook)
         validation, situation = _affordable(family, facts, validation, limit, situation, notes)
         notes.answered("shortlist", [family.name], "--model")
         notes.answered("family", family.name, "--model")
@@ -568,6 +578,10 @@ def _shortlist(
         chosen = [*chosen[: max(1, most - 1)], linear] if most > 1 else [linear]
     if not chosen:
         raise RulebookError([f"{rule.place}: no family of the shortlist can predict a {task} target"])
+    brought = facts.answers.baseline.get(BASELINE_FAMILY)
+    if brought is not None:  # what is in production is trial 0: its family is raced, and goes first
+        own = _named_family(str(brought), "--baseline", facts, task, rulebook)
+        chosen = [own, *(f for f in chosen if f is not own)]
     validation, situation = _affordable(chosen[0], facts, validation, limit, situation, notes)
     left_out = [f.name for f in able if f not in chosen]
     notes.ruled("shortlist", [f.name for f in chosen], rule, situation)
@@ -576,7 +590,10 @@ def _shortlist(
         text = f"{last.because} Left out for this budget: {', '.join(left_out)}."
         notes.evidence[-1] = last.model_copy(update={"because": text})
     first = next((d.rule for d in (boosting, rival) if d.rule is not None and d.value == chosen[0].name), rule)
-    notes.ruled("family", chosen[0].name, first, situation)
+    if brought is not None:
+        notes.answered("family", chosen[0].name, "--baseline")
+    else:
+        notes.ruled("family", chosen[0].name, first, situation)
     return tuple(chosen), validation, situation
 
 

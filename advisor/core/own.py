@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.core.baseline import based
 from advisor.core.deliberation import Notes, Outline, StrategyChoice, check_workers, choose_strategy, demanded_strategy, shown
 from advisor.core.derived import Situation, situation_of
 from advisor.core.errors import InputError, nearest
@@ -37,6 +38,7 @@ def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
     """
     own, answers = facts.objective, facts.answers
     assert own is not None
+    own = _based(own, facts)
     notes = Notes(passes=("data.", "validation."))
     _refuse_table_answers(facts)
     found = recognise(own.space, rulebook.roles)
@@ -199,6 +201,23 @@ def _starts(own: OwnObjective, space: SearchSpace) -> tuple[Config, ...]:
         if config not in configs:
             configs.append(config)
     return tuple(configs)
+
+
+def _based(own: OwnObjective, facts: Facts) -> OwnObjective:
+    """`own` whose defaults are what the user has in production.
+
+    Raises: InputError when it does not belong to the space, or there is none yet.
+    """
+    config = facts.answers.baseline
+    if not config:
+        return own
+    if not len(own.space):
+        raise InputError(
+            "a baseline cannot be checked before the objective has told its space",
+            where="--baseline",
+            cure="Leave it out, or give the space.",
+        )
+    return own.model_copy(update={"space": based(own.space, config), "given": None})
 
 
 def _refuse_table_answers(facts: Facts) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.core.baseline import baseline_of
 from advisor.core.deliberation import Outline, conditions, decide, outline, shown
 from advisor.core.errors import RulebookError
 from advisor.core.facts import Facts, Unknown
@@ -275,6 +276,8 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
         seen = o.situations[index] if o.situations else o.situation
         revised = revisions(adjusting(rulebook, family, seen), seen)
 
+        brought = baseline_of(o.facts.answers, family.name)
+
         def told(path: str, value: Any, because: str, source: str, own: str = own) -> None:
             notes.evidence.append(Evidence(field=path, value=value, rule=own, because=because, facts={}, source=source))
 
@@ -284,6 +287,8 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
                 path = f"{prefix}space.{name}.{part}"
                 if name in freeze:
                     notes.answered(path, value, "--freeze")
+                elif part == "default" and name in brought:
+                    notes.answered(path, value, "--baseline")
                 elif value != before[part] and (rules := _revising(revised.get(name, {}), part)):
                     notes.ruled(path, value, rules[0], seen, rules[1:])
                 else:
@@ -295,6 +300,8 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
             path = f"{prefix}fixed.{name}"
             if name in freeze:
                 notes.answered(path, encode(value), "--freeze")
+            elif name in brought:
+                notes.answered(path, encode(value), "--baseline")
             elif rules := _revising(revised.get(name, {}), "fix"):
                 notes.ruled(path, encode(value), rules[0], seen, rules[1:])
             else:
