@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("advisor.cli.watching", "List runs."),
     "attach": ("advisor.cli.watching", "Watch a run."),
     "serve": ("advisor.cli.serving", "The interface in a browser."),
+    "compare": ("advisor.cli.comparing", "Runs side by side: results, and where the plans differ."),
     "resume": ("advisor.cli.running", "Go on with a run that was interrupted."),
     "stop": ("advisor.cli.running", "Stop a run and keep the best."),
     "predict": ("advisor.cli.predicting", "Predictions of a run's model, as CSV."),

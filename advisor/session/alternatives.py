@@ -34,8 +34,12 @@ class Alternative(Value):
 
 
 def alternatives(facts: Facts, plan: Plan) -> tuple[Alternative, ...]:
-    """Every other strategy with its forecast, those that can be had first; `plan` is what `facts` recommend."""
+    """Every other strategy with its forecast, those that can be had first; `plan` tells what spoke against each.
+
+    Differences are those to the plan that the rules give: what a person has set by hand is kept under every strategy.
+    """
     rules = rulebook()
+    base = recommend(facts, rules, flips=False)
     found = []
     for strategy in Strategy:
         if strategy is plan.strategy:
@@ -47,7 +51,7 @@ def alternatives(facts: Facts, plan: Plan) -> tuple[Alternative, ...]:
         except AdvisorError as error:
             found.append(Alternative(strategy=strategy, refusal=error.what, against=against))
             continue
-        lines = [f"{d.field}: {d.now} → {d.then}" for d in differences(plan, other)]
+        lines = [f"{d.field}: {d.now} → {d.then}" for d in differences(base, other)]
         found.append(
             Alternative(
                 strategy=strategy,

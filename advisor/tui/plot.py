@@ -38,6 +38,10 @@ class Curve:
     """Right edge of x."""
     first: float = 0.0
     """Left edge of x."""
+    ends: tuple[str, str] | None = None
+    """What is written at the edges of x; None: their numbers."""
+    is_bold: bool = False
+    """True where the single scores are what is to be seen."""
 
 
 class Plot(Widget):
@@ -57,8 +61,10 @@ class Plot(Widget):
         self._note = ""
         self._drawn: tuple[Curve, int, int, Content] | None = None
 
-    def draw(self, curve: Curve, *, note: str = "") -> None:
+    def draw(self, curve: Curve, *, note: str = "", x_label: str | None = None) -> None:
         """Shows `curve`; `note` stands where there is nothing to draw yet."""
+        if x_label is not None and x_label != self._x_label:
+            self._x_label, self._drawn = x_label, None
         if curve != self._curve or note != self._note:
             self._curve, self._note = curve, note
             self.refresh()
@@ -124,7 +130,7 @@ def draw(curve: Curve, width: int, height: int, *, axis: int, x_label: str) -> C
     if len(curve.line) == 1:
         dot("line", column(curve.line[0][0]), row(curve.line[0][1]))
 
-    styles = {"point": "$quiet", "level": "$warning", "line": "bold $accent"}
+    styles = {"point": "bold $accent" if curve.is_bold else "$quiet", "level": "$warning", "line": "bold $accent"}
     labels = {0: number(high), rows - 1: number(low)}
     if rows >= 7:
         labels[rows // 2] = number((low + high) / 2)
@@ -142,7 +148,8 @@ def draw(curve: Curve, width: int, height: int, *, axis: int, x_label: str) -> C
                     style = styles[name]
             parts.append((chr(0x2800 + bits) if bits else " ", style))
         out.append(Content.assemble(*_joined(parts)))
-    left, right = f"{x_label} {curve.first:g}", f"{curve.last:g}"
+    ends = curve.ends or (f"{curve.first:g}", f"{curve.last:g}")
+    left, right = f"{x_label} {ends[0]}", ends[1]
     gap = max(1, columns - len(left) - len(right))
     out.append(Content.styled(" " * axis + left + " " * gap + right, "$quiet"))
     return Content("\n").join(out)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from textual.content import Content
 
+from advisor.core.diagnosis import Finding
 from advisor.core.events import StudyState
-from advisor.report.wording import bar, clock, number, shown
+from advisor.core.outlook import outlook
+from advisor.core.space import Choice, SearchSpace
+from advisor.report.wording import bar, between, clock, number, setting, shown
 from advisor.tui.frame import lines, muted
 from advisor.tui.plot import Curve
 
@@ -45,7 +51,13 @@ def summary(state: StudyState, *, elapsed: float, is_alive: bool, asked: str, wa
     )
     gauge = 24 if width >= 110 else 10
     left = total - elapsed
-    ends = f"{clock(left)} left" if left > 0 else "ending"
+    ahead = outlook(state, elapsed=elapsed)
+    ends = (
+        "ending" if left <= 0 else f"{clock(left)} left" if ahead is None else f"ends in {between(ahead.seconds_low, ahead.seconds_high)}"
+    )
+    if ahead is not None:
+        expected = max(done, (ahead.trials_low + ahead.trials_high) // 2)
+    band = "" if ahead is None or ahead.trials_low == ahead.trials_high else f", {ahead.trials_low}–{ahead.trials_high} trials"
     second = Content.assemble(
         ("Trials ", "$quiet"),
         (f"{done}", "bold"),
@@ -55,7 +67,7 @@ def summary(state: StudyState, *, elapsed: float, is_alive: bool, asked: str, wa
         (clock(elapsed), "bold"),
         f" / {clock(total)} ",
         (bar(elapsed / total if total else 0.0, gauge), "$accent"),
-        (f"   {ends}" if is_alive else "", "$quiet"),
+        (f"   {ends}{band}" if is_alive else "", "$quiet"),
     )
     return lines([first, second, _findings_line(state, counts)])
 
@@ -89,6 +101,59 @@ def best_curve(state: StudyState) -> Curve:
     default = state.trials[state.default].value if state.default is not None else None
     last = max(state.trials, default=1)
     return Curve(points=tuple(points), steps=tuple(steps), level=default, last=float(max(1, last)))
+
+
+def slice_curve(state: StudyState, name: str) -> tuple[Curve, str]:
+    """The finished trials over one hyperparameter, the default as a level; and the name of its scale."""
+    space = SearchSpace.model_validate({"parameters": (state.plan or {}).get("space") or {}})
+    parameter = space.parameters[name]
+    is_log = not isinstance(parameter, Choice) and parameter.log
+    points = []
+    for trial in state.trials.values():
+        value = trial.config.get(name)
+        if (
+            trial.status != "completed"
+            or trial.value is None
+            or trial.stage == "confirm"
+            or trial.rows is not None
+            or name not in trial.config
+        ):
+            continue
+        if isinstance(parameter, Choice):
+            places = [i for i, choice in enumerate(parameter.choices) if type(choice) is type(value) and choice == value]
+            if places:
+                points.append((float(places[0]), trial.value))
+        elif isinstance(value, int | float) and (value > 0 or not is_log):
+            points.append((math.log10(value) if is_log else float(value), trial.value))
+    level = state.trials[state.default].value if state.default is not None else None
+    if isinstance(parameter, Choice):
+        ends = (setting(parameter.choices[0]), setting(parameter.choices[-1]))
+        return Curve(points=tuple(points), level=level, first=-0.5, last=len(parameter.choices) - 0.5, ends=ends, is_bold=True), "choices"
+    low, high = (math.log10(parameter.low), math.log10(parameter.high)) if is_log else (float(parameter.low), float(parameter.high))
+    inside = tuple((x, y) for x, y in points if low <= x <= high)
+    ends = (setting(parameter.low), setting(parameter.high))
+    return Curve(points=inside, level=level, first=low, last=high, ends=ends, is_bold=True), "log" if is_log else "linear"
+
+
+def findings_text(findings: Sequence[Finding]) -> Content:
+    """Findings with what was seen, what it comes from, and what was done or is to do."""
+    out: list[Content | str] = []
+    for finding in findings:
+        out.append(
+            Content.assemble(
+                ("! ", "bold $text-warning"), (shown(finding.title or finding.about), "bold"), (f"  {finding.level}", "$quiet")
+            )
+        )
+        out.append(shown(finding.seen))
+        if finding.cause:
+            out.append(shown(finding.cause))
+        label, text = ("Done  ", finding.done) if finding.done else ("Cure  ", finding.cure)
+        if text:
+            out.append(Content.assemble((label, "$quiet"), (shown(text), "bold")))
+        if finding.source:
+            out.append(muted(f"Source  {shown(finding.source)}"))
+        out.append("")
+    return lines(out or [muted("Nothing was noticed so far.")])
 
 
 def log_of(state: StudyState, *, longest: int = 200) -> list[Content]:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from advisor.core.diagnosis import Finding as Diagnosed
     from advisor.core.events import StudyState
     from advisor.core.facts import Facts
     from advisor.core.lint import Finding
     from advisor.core.outcome import Outcome
     from advisor.core.plan import Plan
     from advisor.session.alternatives import Alternative
+    from advisor.session.comparing import Comparison
 
 Command = Literal["pause", "resume", "stop", "skip", "budget"]
 
@@ -140,6 +142,9 @@ class Walk(Protocol):
     def follow(self, run_dir: Path) -> Follower:
         """A follower; raises RunNotFoundError while the journal is not there."""
 
+    def findings(self, state: StudyState) -> tuple[Diagnosed, ...]:
+        """What the trials of a run show so far, each with what was done about it."""
+
     def send(self, run_dir: Path, command: Command, argument: float | None = None) -> None:
         """Hands a command to the engine."""
 
@@ -154,6 +159,18 @@ class Walk(Protocol):
 
     def save_plan(self, plan: Plan, path: Path, facts: Facts | None) -> None:
         """Writes the plan as TOML."""
+
+    def script_of(self, run_dir: Path) -> str:
+        """The run as a plain script."""
+
+    def report(self, run_dir: Path) -> Path:
+        """Writes the report of the run; where it lies."""
+
+    def longer(self, run_dir: Path, factor: float) -> tuple[Plan, Facts]:
+        """The plan for what the run was about with `factor` times its budget."""
+
+    def compare(self, run_dirs: Sequence[Path]) -> Comparison:
+        """Runs side by side."""
 
 
 class SessionWalk:
@@ -242,6 +259,12 @@ class SessionWalk:
 
         return session.follow(run_dir)
 
+    def findings(self, state: StudyState) -> tuple[Diagnosed, ...]:
+        """What the trials of a run show so far, each with what was done about it."""
+        from advisor.session.diagnosing import diagnose_run
+
+        return diagnose_run(state).findings if state.plan is not None and state.trials else ()
+
     def send(self, run_dir: Path, command: Command, argument: float | None = None) -> None:
         """Hands a command to the engine."""
         from advisor import session
@@ -271,3 +294,32 @@ class SessionWalk:
         from advisor import session
 
         session.save_plan(plan, path, facts=facts)
+
+    def script_of(self, run_dir: Path) -> str:
+        """The run as a plain script."""
+        from advisor import session
+
+        return session.export(run_dir.name, runs=run_dir.parent)
+
+    def report(self, run_dir: Path) -> Path:
+        """Writes the report of the run; where it lies."""
+        from advisor import session
+
+        return session.report(run_dir)
+
+    def longer(self, run_dir: Path, factor: float) -> tuple[Plan, Facts]:
+        """The plan for what the run was about with `factor` times its budget."""
+        from advisor.session.folder import RunFolder
+
+        folder = RunFolder(run_dir)
+        facts = folder.read_facts()
+        answers = facts.answers.model_copy(update={"budget_seconds": facts.answers.budget_seconds * factor})
+        facts = facts.model_copy(update={"answers": answers})
+        self._source = None if facts.objective is not None else folder.read_request().data
+        return self.recommend(facts), facts
+
+    def compare(self, run_dirs: Sequence[Path]) -> Comparison:
+        """Runs side by side."""
+        from advisor.session.comparing import compare
+
+        return compare(run_dirs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from advisor.core.diagnosis import Finding as Diagnosed
 from advisor.core.editing import with_parameter
 from advisor.core.errors import AdvisorError
 from advisor.core.events import Event, StudyState, fold_all
@@ -16,6 +17,7 @@ from advisor.core.lint import Finding
 from advisor.core.outcome import Outcome
 from advisor.core.plan import Plan, Strategy
 from advisor.session.alternatives import Alternative
+from advisor.session.comparing import Comparison, comparison_of
 from advisor.tui.walk import SessionWalk
 from tests.fakes import facts as fake_facts
 from tests.fakes import journals
@@ -85,6 +87,7 @@ class FakeWalk:
     resumed: list[Path] = field(default_factory=list)
     saved: list[Path] = field(default_factory=list)
     runs: tuple[FakeSummary, ...] = ()
+    found: tuple[Diagnosed, ...] = ()
     last: dict[str, Any] = field(default_factory=dict)
 
     def gather(self, source: str, *, query: str | None, runs: str, answers: dict[str, Any]) -> Facts:
@@ -153,6 +156,10 @@ class FakeWalk:
         """A follower of `events`."""
         return FakeFollower(self)
 
+    def findings(self, state: StudyState) -> tuple[Diagnosed, ...]:
+        """Those given."""
+        return self.found
+
     def send(self, run_dir: Path, command: str, argument: float | None = None) -> None:
         """Remembers the command."""
         self.sent.append((command, argument))
@@ -174,6 +181,24 @@ class FakeWalk:
         """Writes the plan as JSON text: the form does not matter here."""
         path.write_text(plan.to_json(), encoding="utf-8")
         self.saved.append(path)
+
+    def script_of(self, run_dir: Path) -> str:
+        """A script of one line."""
+        return "print(1)\n"
+
+    def report(self, run_dir: Path) -> Path:
+        """Where it would lie."""
+        return run_dir / "report.html"
+
+    def longer(self, run_dir: Path, factor: float) -> tuple[Plan, Facts]:
+        """The plan for twice the time."""
+        facts = customers(budget_seconds=1200.0 * factor)
+        return self.recommend(facts), facts
+
+    def compare(self, run_dirs: Sequence[Path]) -> Comparison:
+        """The recorded outcome beside itself with the default shipped."""
+        outcomes = [outcome(journals.finished(), str(run_dirs[0])), outcome(journals.finished(shipped="default"), str(run_dirs[1]))]
+        return comparison_of(outcomes)
 
 
 def customers(**answers: Any) -> Facts:

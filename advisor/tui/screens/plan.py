@@ -290,7 +290,8 @@ class PlanScreen(Page):
         row = self._selected
         if row is not None:
             panel = self.query_one("#why", Panel)
-            panel.border_title = f"Why: {row.label.strip() or row.text.partition('  ')[0]}"
+            named = row.text.partition("  ")[0]
+            panel.border_title = f"Why: {named if row.key.startswith('space.') else row.label.strip() or named}"
             panel.show(why_text(self.plan, row, findings=self.findings))
             panel.scroll_home(animate=False)
 

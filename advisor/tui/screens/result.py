@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +14,18 @@ from textual.widget import Widget
 from advisor.core.errors import AdvisorError, ExitCode
 from advisor.core.metrics import METRICS
 from advisor.core.outcome import Outcome
+from advisor.core.outlook import promise
 from advisor.report.wording import duration, number, setting, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Page, Panel, fit, heading, lines, muted, wording_of
 from advisor.tui.paths import free_path
+from advisor.tui.run_text import findings_text
+from advisor.tui.screens.compare import CompareScreen
+from advisor.tui.screens.editor import Offer
+from advisor.tui.walk import RunSummary
+
+LONGER = 2.0
+"""The next step offered: twice the budget."""
 
 
 class ResultScreen(Page):
@@ -29,9 +37,12 @@ class ResultScreen(Page):
         "The model, the plan and the journal lie in the folder of the run."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "more", "Next step"),
+        Binding("h", "report", "Report"),
+        Binding("x", "export", "Script, plan"),
         Binding("m", "model", "Model path"),
-        Binding("o", "folder", "Folder path"),
-        Binding("x", "export", "Export plan"),
+        Binding("o", "folder", "Folder path", show=False),
+        Binding("v", "compare", "Compare"),
         Binding("y", "copy", "Copy", show=False),
         Binding("r", "runs", "Runs"),
         Binding("escape", "runs", "Runs", show=False),
@@ -77,7 +88,15 @@ class ResultScreen(Page):
                 self.notify(str(event.error), title="That did not work", severity="error", markup=False)
             return
         if event.label == "save":
-            self.notify(f"{event.result}", title="Plan written", markup=False, timeout=8)
+            self.notify(f"{event.result}", title="Written", markup=False, timeout=8)
+            return
+        if event.label == "more":
+            plan, facts = event.result
+            self.advisor.source = None if facts.objective is not None else facts.data.source
+            self.advisor.to_plan(plan, facts, query=None)
+            return
+        if event.label == "runs":
+            self._choose(event.result)
             return
         self.outcome = event.result
         self._draw(event.result)
@@ -107,17 +126,54 @@ class ResultScreen(Page):
         self.notify(str(self.run_dir), title="Folder (path copied)", markup=False, timeout=10)
 
     def action_export(self) -> None:
-        """Writes the plan beside where the interface was started, never over another file."""
-        if self.outcome is None:
+        """Writes the run as a plain script, or its plan, beside where the interface was started, never over another file."""
+        if self.outcome is not None:
+            rows = [("Plain script", "repeats the run, needs no advisor"), ("Plan as TOML", "carry it out with advisor run")]
+            self.app.push_screen(Offer("Export", rows), self._export)
+
+    def _export(self, chosen: int | None) -> None:
+        if chosen is None or self.outcome is None:
             return
-        walk, plan = self.advisor.walk, self.outcome.plan
+        walk, plan, run_dir = self.advisor.walk, self.outcome.plan, self.run_dir
 
         def save() -> Path:
+            if chosen == 0:
+                path = free_path(Path.cwd(), f"tune-{run_dir.name}", ".py")
+                path.write_text(walk.script_of(run_dir), encoding="utf-8")
+                return path
             path = free_path(Path.cwd(), "plan", ".toml")
             walk.save_plan(plan, path, None)
             return path
 
         run_behind(self, "save", save)
+
+    def action_report(self) -> None:
+        """Writes the report of the run as one HTML page."""
+        walk, run_dir = self.advisor.walk, self.run_dir
+        run_behind(self, "save", lambda: walk.report(run_dir))
+
+    def action_more(self) -> None:
+        """Offers a second run of twice the budget as a plan: nothing runs before it is agreed on."""
+        if self.outcome is not None:
+            walk, run_dir = self.advisor.walk, self.run_dir
+            run_behind(self, "more", lambda: walk.longer(run_dir, LONGER))
+
+    def action_compare(self) -> None:
+        """Sets the run beside another one."""
+        walk, runs = self.advisor.walk, self.advisor.runs
+        run_behind(self, "runs", lambda: [r for r in walk.list_runs(runs) if Path(r.path).name != self.run_dir.name])
+
+    def _choose(self, others: Sequence[RunSummary]) -> None:
+        if not others:
+            self.notify("There is no other run to compare with.", markup=False)
+            return
+        rows = [(r.name, f"{r.status} · {shown(r.source, longest=40)} · {r.metric} {number(r.best_value)}") for r in others[:20]]
+
+        def chosen(place: int | None) -> None:
+            if place is not None:
+                self.app.push_screen(CompareScreen([self.run_dir, Path(others[place].path)]))
+
+        self.app.push_screen(Offer("Compare with", rows), chosen)
 
     def action_copy(self) -> None:
         """Copies the verdict and the configuration as plain text."""
@@ -199,6 +255,17 @@ def config_text(outcome: Outcome) -> Content:
     return lines(out)
 
 
+def next_step(outcome: Outcome) -> list[Content | str]:
+    """What as much again should bring, and the key that makes a plan of it."""
+    whole = (t for t in outcome.trials if t.status == "completed" and t.stage != "confirm" and t.rows is None)
+    ahead = promise([t.value for t in whole if t.value is not None], is_maximised=outcome.direction == "maximize")
+    if ahead is None:
+        return []
+    more = f"{duration(outcome.plan.budget.seconds)} more, about {ahead.trials} trials, should bring {number(ahead.gain, 2)} ± "
+    hint = "That is little: better data or other features will bring more." if ahead.gain <= ahead.error / 2 else "c makes a plan of it."
+    return ["", heading("Next step"), f"{more}{number(ahead.error, 2)} {shown(outcome.metric)} on validation. {hint}"]
+
+
 def rest_text(outcome: Outcome, run_dir: Path) -> Content:
     """Scores, trials, findings, and where everything lies."""
 
@@ -226,9 +293,9 @@ def rest_text(outcome: Outcome, run_dir: Path) -> Content:
         ),
         *(row(name.capitalize(), str(outcome.counts.get(name, 0))) for name in ("completed", "pruned", "failed")),
     ]
+    out += next_step(outcome)
     if outcome.findings:
-        out += ["", heading("Findings")]
-        out += [Content.assemble(("! ", "bold $text-warning"), shown(f)) for f in outcome.findings]
+        out += ["", heading(f"Findings ({len(outcome.findings)})"), findings_text(outcome.findings)]
     reasons = [r for name, r in outcome.reasons.items() if name not in {"heldout_score", "best_config"}]
     if reasons:
         out += ["", heading("Reasons"), *(shown(r) for r in reasons)]

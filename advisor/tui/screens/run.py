@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,17 +14,19 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from advisor.core.diagnosis import Finding
 from advisor.core.errors import AdvisorError
 from advisor.core.events import StudyState, TrialState
-from advisor.report.wording import bar, duration, gibibytes, shown
+from advisor.report.wording import duration, parse_duration, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Ask, Page, Panel, Reading, lines, muted, wording_of
 from advisor.tui.plot import Plot
-from advisor.tui.run_text import best_curve, log_of, splits_of, summary
+from advisor.tui.run_text import best_curve, findings_text, log_of, slice_curve, splits_of, summary
+from advisor.tui.screens.editor import LineEditor
 from advisor.tui.trial_view import TrialView, trial_text
 from advisor.tui.trials import SORTS, TrialTable
 from advisor.tui.walk import Command
-from advisor.tui.watching import Gauges, Seen, watch
+from advisor.tui.watching import Gauges, Seen, gauges_text, watch
 
 MORE_SECONDS = 300.0
 """Budget added by one press."""
@@ -60,7 +61,12 @@ class RunScreen(Page):
         Binding("p", "pane('plots')", "Plots"),
         Binding("l", "pane('log')", "Log"),
         Binding("k", "skip", "Skip the trial under the cursor", show=False),
-        Binding("b", "budget", "5 more minutes", show=False),
+        Binding("v", "view", "Best so far, or scores over a hyperparameter", show=False),
+        Binding("left_square_bracket", "slice(-1)", "Hyperparameter before", show=False, key_display="["),
+        Binding("right_square_bracket", "slice(1)", "Next hyperparameter", show=False, key_display="]"),
+        Binding("f", "findings", "Findings", show=False),
+        Binding("b", "budget", "More or less time", show=False),
+        Binding("n", "next_run", "Next run that goes on", show=False),
         Binding("c", "carry_on", "Go on with a run whose engine is gone", show=False),
         Binding("r", "runs", "Runs; this one goes on", show=False),
         Binding("y", "copy", "Copy the trial", show=False),
@@ -100,6 +106,9 @@ class RunScreen(Page):
         """The command that the engine has not acknowledged yet."""
         self._stop = threading.Event()
         self._was_alive = False
+        self.findings: tuple[Finding, ...] = ()
+        self._slices = False
+        self._slice = 0
         self._log_extent: tuple[int, ...] = ()
 
     def body(self) -> Iterable[Widget]:
@@ -139,6 +148,7 @@ class RunScreen(Page):
         is_new = event.state is not self.state
         self.state, self.is_alive = event.state, event.is_alive
         self._was_alive = self._was_alive or event.is_alive
+        self._take_findings(event.findings)
         if self.asked and self.state.commands and self.state.commands[-1].command == self.asked:
             self.asked = ""
         self._draw_summary()
@@ -152,6 +162,13 @@ class RunScreen(Page):
             self._stop.set()
             self.advisor.to_result(self.run_dir)
 
+    def _take_findings(self, findings: tuple[Finding, ...]) -> None:
+        known = {(f.id, f.about) for f in self.findings}
+        fresh = [f for f in findings if (f.id, f.about) not in known]
+        self.findings = findings
+        for finding in fresh[:2]:
+            self.notify(shown(finding.seen, longest=160), title=f"{finding.title}  (f shows all)", severity="warning", markup=False)
+
     def on_finished(self, event: Finished) -> None:
         """A command was handed over, or could not be."""
         if event.error is not None:
@@ -159,6 +176,8 @@ class RunScreen(Page):
                 raise event.error
             self.asked = ""
             self.notify(str(event.error), title="That did not work", severity="error", markup=False, timeout=10)
+        elif event.label == "runs":
+            self._to_next(event.result)
         elif event.label == "resume":
             self.notify("A new engine goes on with the run.", markup=False)
         self._draw_summary()
@@ -193,20 +212,41 @@ class RunScreen(Page):
         self._send("skip", float(trial.number))
 
     def action_budget(self) -> None:
-        """Adds time, after asking."""
-        self.app.push_screen(
-            Ask(
-                "More time?",
-                f"Adds {duration(MORE_SECONDS)} to the budget of this run.",
-                yes=f"Add {duration(MORE_SECONDS)}",
-                no="Leave it",
-            ),
-            partial(self._budget_answered),
-        )
+        """Gives more or less time, as written."""
+        hint = "Added to the budget of this run; a minus takes it away, such as -2m"
+        self.app.push_screen(LineEditor("More or less time", f"+{duration(MORE_SECONDS)}", hint=hint, take=self._give_time))
 
-    def _budget_answered(self, yes: bool | None) -> None:
-        if yes:
-            self._send("budget", MORE_SECONDS)
+    def _give_time(self, text: str) -> None:
+        sign = -1.0 if text.startswith("-") else 1.0
+        self._send("budget", sign * parse_duration(text.lstrip("+-")))
+
+    def action_view(self) -> None:
+        """Exchanges the best so far for the scores over one hyperparameter, and back."""
+        self._slices = not self._slices
+        self._draw_best()
+
+    def action_slice(self, step: int) -> None:
+        """Shows the scores over another hyperparameter."""
+        self._slices, self._slice = True, self._slice + step
+        self._draw_best()
+
+    def action_findings(self) -> None:
+        """What was noticed so far, with what was done about it."""
+        self.app.push_screen(Reading("Findings", findings_text(self.findings)))
+
+    def action_next_run(self) -> None:
+        """Watches the next run that goes on; this one goes on too."""
+        walk, runs = self.advisor.walk, self.advisor.runs
+        run_behind(self, "runs", lambda: [Path(r.path) for r in walk.list_runs(runs) if r.is_alive])
+
+    def _to_next(self, alive: list[Path]) -> None:
+        names = [path.name for path in alive]
+        at = names.index(self.run_dir.name) if self.run_dir.name in names else -1
+        following = alive[(at + 1) % len(alive)] if alive else None
+        if following is None or following.name == self.run_dir.name:
+            self.notify("No other run goes on.", markup=False)
+        else:
+            self.advisor.to_run(following)
 
     def _send(self, command: Command, argument: float | None = None) -> None:
         walk, run_dir = self.advisor.walk, self.run_dir
@@ -311,13 +351,7 @@ class RunScreen(Page):
         )
 
     def _draw_gauges(self, gauges: Gauges) -> None:
-        share = gauges.memory_used_bytes / gauges.memory_total_bytes if gauges.memory_total_bytes else 0.0
-        text = (
-            f"CPU {bar(gauges.cpu_ratio, 8)} {gauges.cpu_ratio:>4.0%}   "
-            f"RAM {bar(share, 8)} {gauges.memory_used_bytes / 2**30:.1f} / {gibibytes(gauges.memory_total_bytes)}   "
-            "journal safe: you may quit"
-        )
-        self.query_one("#gauges", Static).update(Content(text), layout=False)
+        self.query_one("#gauges", Static).update(Content(gauges_text(gauges)), layout=False)
 
     def _draw_trials(self) -> None:
         steps = splits_of(self.state)
@@ -333,9 +367,17 @@ class RunScreen(Page):
 
     def _draw_best(self) -> None:
         plot = self.query_one("#best", Plot)
+        names = list((self.state.plan or {}).get("space") or {})
+        if self._slices and names:
+            name = names[self._slice % len(names)]
+            curve, scale = slice_curve(self.state, name)
+            plot.border_title = f"{shown(self._metric)} over {shown(name, longest=40)} · {scale}"
+            plot.border_subtitle = "[ ] another   v best so far"
+            plot.draw(curve, note="No finished trial has it yet.", x_label="")
+            return
         plot.border_title = f"Best so far · {shown(self._metric)} on validation"
-        plot.border_subtitle = "━ best   ╌ default   · trials"
-        plot.draw(best_curve(self.state), note="The first finished trial appears here.")
+        plot.border_subtitle = "━ best   ╌ default   · trials   v slices"
+        plot.draw(best_curve(self.state), note="The first finished trial appears here.", x_label="trial")
 
     def _draw_log(self) -> None:
         state = self.state
