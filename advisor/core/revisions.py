@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from advisor.core.space import Choice, Config, Float, Int, SearchSpace
+from advisor.core.space import Choice, Config, Float, Int, Parameter, SearchSpace
 
 OUTER = 0.05
 """Share of a range, on its scale, that counts as its edge. Source: knowledge D1."""
@@ -48,11 +48,11 @@ class Seen:
 class Revision:
     """One change of a space."""
 
-    kind: Literal["widen", "cut"]
+    kind: Literal["widen", "cut", "freeze"]
     """What is done."""
     name: str
     """The hyperparameter."""
-    parameter: Float | Int
+    parameter: Parameter
     """What it becomes."""
     because: str
     """The finding, in one sentence with its numbers."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from advisor.core.freezing import frozen
 from advisor.core.ports import Engine, Proposal, Result
 from advisor.core.revisions import Revision, Seen, Side, revisions, widening
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
@@ -21,7 +22,8 @@ class RevisingEngine:
 
     What a widening has opened is looked at at once, before the new engine is made: the best configuration with the
     hyperparameter in the middle of the new part, then, if that was the best so far, at its far end, and if that was too, the
-    range is widened again. What is proposed is a function of what was told: on a resume the same revisions happen at the same
+    range is widened again. A hyperparameter that is frozen counts in all that was learned as if it had always stood where it is
+    held: it has shown not to matter. What is proposed is a function of what was told: on a resume the same revisions happen at the same
     trials. While a new engine is due, running trials are waited for. `note` takes a sentence at every change.
     """
 
@@ -53,10 +55,14 @@ class RevisingEngine:
         self._inner: dict[int, int] = {}
         self._told: set[int] = set()
         self._running: set[int] = set()
+        self._held: Config = {}
+        """What was frozen, and where."""
         self._since = 0
         self._widened: dict[str, int] = {}
         self._revision = 0
         self._is_replaying = True
+        self._known: tuple[tuple[int, int, int], tuple[Revision, ...]] | None = None
+        """What the trials of now speak for, once it was asked."""
 
     def propose(self) -> Proposal | None:
         """The next proposal of the engine in force; None while trials are waited for that a revision hangs on."""
@@ -147,8 +153,17 @@ class RevisingEngine:
         return bool(self._onward) or (not self._looks and self._since >= self._every and bool(self._found()))
 
     def _found(self) -> tuple[Revision, ...]:
+        mark = (len(self._history), self._revision, len(self._onward))
+        if self._known is None or self._known[0] != mark:
+            self._known = (mark, self._speaking())
+        return self._known[1]
+
+    def _speaking(self) -> tuple[Revision, ...]:
         onward = [r for name, side in self._onward if (r := widening(self.space, name, side, self._times(name, side))) is not None]
-        return tuple(onward) if self._onward else revisions(self.space, self._seen(), widened=self._widened)
+        if self._onward:
+            return tuple(onward)
+        seen = self._seen()
+        return revisions(self.space, seen, widened=self._widened) or frozen(self.space, seen)
 
     def _times(self, name: str, side: Side) -> int:
         return self._widened.get(f"{name}.{side}", 0)
@@ -158,7 +173,7 @@ class RevisingEngine:
 
     def _seen(self) -> list[Seen]:
         seen = []
-        for config, result in self._history:
+        for config, result in self._learned():
             if result.status == "completed" and result.value is not None:
                 seen.append(Seen(config, self._sign * result.value))
             elif result.status == "failed":
@@ -169,13 +184,14 @@ class RevisingEngine:
         found = self._found()
         self._onward.clear()
         for revision in found:
-            before = self.space.parameters[revision.name]
-            assert not isinstance(before, Choice)
-            self.space = self.space.replace(**{revision.name: revision.parameter})
-            if revision.kind == "widen":
-                side: Side = "low" if revision.parameter.low < before.low else "high"
+            before, after = self.space.parameters[revision.name], revision.parameter
+            self.space = self.space.replace(**{revision.name: after})
+            if revision.kind == "freeze":
+                self._held[revision.name] = after.default
+            if revision.kind == "widen" and not isinstance(before, Choice) and not isinstance(after, Choice):
+                side: Side = "low" if after.low < before.low else "high"
                 self._widened[f"{revision.name}.{side}"] = self._times(revision.name, side) + 1
-                self._looks.append(_Look(revision.name, side, _middle(before, revision.parameter)))
+                self._looks.append(_Look(revision.name, side, _middle(before, after)))
             if not self._is_replaying:
                 self._note(revision.because + ".")
         self._since = 0
@@ -186,8 +202,14 @@ class RevisingEngine:
         self._engine.close()
         self._outer.clear()
         self._inner.clear()
-        self._engine = self._make(self.space, tuple(self._history), self._revision)
+        self._engine = self._make(self.space, self._learned(), self._revision)
         self._is_made = True
+
+    def _learned(self) -> tuple[tuple[Config, Result], ...]:
+        """What was evaluated, with what is frozen where it is held."""
+        if not self._held:
+            return tuple(self._history)
+        return tuple(({**config, **{n: v for n, v in self._held.items() if n in config}}, result) for config, result in self._history)
 
 
 @dataclass(frozen=True, slots=True)

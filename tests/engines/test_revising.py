@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -20,9 +20,9 @@ def score(config: Config) -> float:
     return (math.log10(config["rate"]) + 5) ** 2 + (config["x"] - 0.3) ** 2
 
 
-def engine(notes: list[str], space: SearchSpace = SPACE) -> RevisingEngine:
+def engine(notes: list[str], space: SearchSpace = SPACE, strategy: Literal["tpe", "random"] = "tpe") -> RevisingEngine:
     def make(at: SearchSpace, history: Any, revision: int) -> OptunaEngine:
-        return OptunaEngine(at, strategy="tpe", direction="minimize", seed=7 + revision, history=list(history))
+        return OptunaEngine(at, strategy=strategy, direction="minimize", seed=7 + revision, history=list(history))
 
     return RevisingEngine(make, space, direction="minimize", note=notes.append)
 
@@ -86,3 +86,43 @@ def test_what_was_opened_is_followed_outwards_as_long_as_it_brings_the_best() ->
     widened = next(n for n, c in enumerate(configs) if c["rate"] < 1e-3)
     assert [round(math.log10(c["rate"]), 1) for c in configs[widened : widened + 3]] == [-3.5, -4.0, -5.0]
     assert "the best trial lies at the lower bound 0.0001 of rate" in notes[1]
+
+
+MANY = SearchSpace(parameters={"x": Float(0.0, 1.0), "y": Float(0.0, 1.0), "idle": Float(0.0, 1.0), "useless": Float(0.0, 1.0)})
+
+
+def bowl(config: Config) -> float:
+    return (config["x"] - 0.3) ** 2 + 0.5 * (config["y"] - 0.6) ** 2
+
+
+def run_bowl(search: RevisingEngine, trials: int, told: list[tuple[Proposal, Result]]) -> list[Config]:
+    for _ in range(trials):
+        proposal = search.propose()
+        assert proposal is not None
+        result = Result("completed", bowl(proposal.config))
+        search.tell(proposal, result)
+        told.append((proposal, result))
+    return [p.config for p, _ in told]
+
+
+def test_what_does_not_matter_is_frozen_and_every_trial_goes_on_counting() -> None:
+    notes: list[str] = []
+    search = engine(notes, MANY, "random")
+    configs = run_bowl(search, 100, [])
+    frozen = {n.split()[0] for n in notes}
+    assert frozen and frozen <= {"idle", "useless"}
+    assert all(len({c[name] for c in configs[-20:]}) == 1 for name in frozen)
+    inner = search._engine
+    assert isinstance(inner, OptunaEngine)
+    assert inner.notes == []  # none of the earlier trials was left out as lying outside
+
+
+def test_a_search_that_froze_something_is_resumed_as_it_was() -> None:
+    told: list[tuple[Proposal, Result]] = []
+    notes: list[str] = []
+    whole = run_bowl(engine(notes, MANY, "random"), 90, told)
+    assert notes
+    resumed = engine([], MANY, "random")
+    for proposal, result in told[:80]:
+        resumed.tell(proposal, result)
+    assert run_bowl(resumed, 10, []) == whole[80:]
