@@ -15,9 +15,15 @@ from advisor.cli.tree import tree
 from advisor.core.errors import InputError, RulebookError, nearest
 
 if TYPE_CHECKING:
+    from advisor.core.diagnosis import Diagnosis
+    from advisor.core.lessons import Lesson
+    from advisor.core.lint import Lint
     from advisor.core.rules import Rule, Rulebook
 
 KINDS = ("strategy", "shortlist", "field", "tip", "adjustment")
+"""Kinds of rules."""
+ENTRIES = ("lint", "diagnosis", "lesson")
+"""Kinds of entries that are no rules: they change no plan."""
 
 
 @click.group(invoke_without_command=False)
@@ -29,12 +35,18 @@ rules.add_command(tree)
 
 
 @rules.command("list")
-@click.option("--kind", type=click.Choice(KINDS), default=None, help="Only the rules of this kind.")
+@click.option("--kind", type=click.Choice((*KINDS, *ENTRIES)), default=None, help="Only the entries of this kind.")
 @json_option
 @click.pass_obj
 def list_rules(door: Door, /, kind: str | None) -> None:
-    """Lists every rule in force; the strategy list stands in the order in which it is tried."""
+    """Lists every rule in force; the strategy list stands in the order in which it is tried.
+
+    What the linter of spaces (lint) and the diagnosis look for and the lessons are listed with --kind.
+    """
     book = door.session.rulebook()
+    if kind in ENTRIES:
+        _list_entries(door, book, kind)
+        return
     found = [(name, rule) for name in KINDS if kind in (None, name) for rule in of_kind(book, name)]
     if door.as_json:
         door.result_json(json.dumps([_as_mapping(name, rule) for name, rule in found], indent=2, ensure_ascii=False))
@@ -45,34 +57,74 @@ def list_rules(door: Door, /, kind: str | None) -> None:
         door.result(name.upper())
         for line in rule_lines([rule for at, rule in found if at == name]):
             door.result(f"  {line}")
-    door.result(f"{len(found)} rules, {len(book.families)} families, rulebook {book.hash[:12]}")
+    more = f"{len(book.lints)} findings of the linter, {len(book.diagnoses)} of the diagnosis, {len(book.lessons)} lessons"
+    door.result(f"{len(found)} rules, {len(book.families)} families, {more}, rulebook {book.hash[:12]}")
+
+
+def _list_entries(door: Door, book: Rulebook, kind: str) -> None:
+    entries = entries_of(book, kind)
+    if door.as_json:
+        plain = [{"kind": kind, **entry.model_dump(mode="json")} for _, _, entry in entries]
+        door.result_json(json.dumps(plain, indent=2, ensure_ascii=False))
+        return
+    from advisor.report.rules import entry_lines
+
+    door.result(kind.upper())
+    for line in entry_lines((name, said) for name, said, _ in entries):
+        door.result(f"  {line}")
+
+
+def entries_of(book: Rulebook, kind: str) -> list[tuple[str, str, Lint | Diagnosis | Lesson]]:
+    """Name, meaning and entry of what is no rule: findings of the linter and of the diagnosis, lessons."""
+    if kind == "lint":
+        return [(x.id, x.because, x) for x in book.lints]
+    if kind == "diagnosis":
+        return [(d.id, d.title, d) for d in book.diagnoses]
+    return [(t.name, t.line, t) for t in book.lessons]
 
 
 @rules.command("show")
-@click.argument("name", metavar="RULE|STRATEGY|FAMILY")
+@click.argument("name", metavar="RULE|STRATEGY|FAMILY|FINDING|LESSON")
 @json_option
 @click.pass_obj
 def show_rule(door: Door, /, name: str) -> None:
-    """Shows one rule, strategy or family: conditions, effect, reason, source."""
-    from advisor.report.rules import family_text, rule_text, strategy_text
-
-    book = door.session.rulebook()
-    rule = book.rule(name)
-    entry = next((e for s, e in book.strategies.items() if s == name), None)
-    family = book.families.get(name)
-    if rule is not None:
-        text, plain = rule_text(rule), _as_mapping(_kind_of(book, rule), rule)
-    elif entry is not None:
-        text, plain = strategy_text(entry), {"kind": "strategy", "place": entry.place, **dict(entry.table)}
-    elif family is not None:
-        text, plain = family_text(family, book.family_sources.get(name, "")), family.model_dump(mode="json")
-    else:
-        known = [*(r.id for r in book.rules), *book.strategies, *book.families]
-        raise InputError(f"no rule, strategy or family {name!r}", where="rules show", cure=nearest(name, known))
+    """Shows one entry of the rulebook as a page: what it does, when, why, its source, its examples, what it was measured to do."""
+    text, plain = _page(door.session.rulebook(), name)
     if door.as_json:
         door.result_json(json.dumps(plain, indent=2, ensure_ascii=False, default=str))
     else:
         door.result(text)
+
+
+def _page(book: Rulebook, name: str) -> tuple[str, dict[str, Any]]:
+    """The page of the entry called `name`, and the same for programs. Raises: InputError with the nearest name."""
+    from advisor.cli.lessons import as_mapping, lesson_page
+    from advisor.core.lessons import lesson
+    from advisor.report import pages
+
+    rule = book.rule(name)
+    if rule is not None:
+        kind = _kind_of(book, rule)
+        return pages.rule_page(rule, kind, book), _as_mapping(kind, rule)
+    entry = next((e for s, e in book.strategies.items() if s == name), None)
+    if entry is not None:
+        return pages.strategy_page(entry, book), {"kind": "strategy", "place": entry.place, **dict(entry.table)}
+    family = book.families.get(name)
+    if family is not None:
+        rows = {n: t for n in family.space.parameters if (t := lesson(n, book.lessons, book.roles, family=name)) is not None}
+        return pages.family_page(family, book.family_sources.get(name, ""), book, rows), family.model_dump(mode="json")
+    for finding in book.lints:
+        if finding.id == name:
+            return pages.lint_page(finding), {"kind": "lint", **finding.model_dump(mode="json")}
+    for diagnosis in book.diagnoses:
+        if diagnosis.id == name:
+            return pages.diagnosis_page(diagnosis), {"kind": "diagnosis", **diagnosis.model_dump(mode="json")}
+    taught = lesson(name, book.lessons, book.roles)
+    if taught is not None:
+        return lesson_page(taught, book, asked=name), as_mapping(taught, book)
+    known = [*(r.id for r in book.rules), *book.strategies, *book.families]
+    known += [n for kind in ENTRIES for n, _, _ in entries_of(book, kind)]
+    raise InputError(f"no rule, strategy, family, finding or lesson {name!r}", where="rules show", cure=nearest(name, known))
 
 
 @rules.command("check")

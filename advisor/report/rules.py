@@ -1,4 +1,4 @@
-"""Rules, strategies and families as text."""
+"""Rules in a line each."""
 
 from __future__ import annotations
 
@@ -9,61 +9,25 @@ from typing import TYPE_CHECKING
 from advisor.report.wording import setting
 
 if TYPE_CHECKING:
-    from advisor.core.family import Family
-    from advisor.core.rules import Adjustment, Bound, Rule, StrategyEntry
+    from advisor.core.rules import Adjustment, Bound, Rule
 
 _WIDTH = 78
 
 
 def rule_lines(rules: Iterable[Rule]) -> list[str]:
     """One line or two a rule: its id, and what it does."""
-    listed = list(rules)
-    width = min(max((len(rule.id) for rule in listed), default=0), 48)
+    return entry_lines((rule.id, effect(rule)) for rule in rules)
+
+
+def entry_lines(entries: Iterable[tuple[str, str]]) -> list[str]:
+    """One line or two an entry: its name, and what it says."""
+    listed = list(entries)
+    width = min(max((len(name) for name, _ in listed), default=0), 48)
     lines = []
-    for rule in listed:
-        lead = f"{rule.id:<{width}}  "
-        lines += textwrap.wrap(effect(rule), _WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
+    for name, said in listed:
+        lead = f"{name:<{width}}  "
+        lines += textwrap.wrap(said, _WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
     return lines
-
-
-def rule_text(rule: Rule) -> str:
-    """One rule in full."""
-    lines = [rule.id, *_field("does", effect(rule)), *_field("because", rule.because), *_field("source", rule.source)]
-    lines += _field("when", "\n".join(p.wanted() for p in rule.when) or "always, where no rule before it holds")
-    if rule.overrides:
-        lines += _field("overrides", ", ".join(rule.overrides))
-    for example in rule.examples:
-        given = ", ".join(f"{name} = {setting(value)}" for name, value in example.given.items())
-        lines += _field("example", f"{given or 'nothing given'}: {example.verdict}")
-    return "\n".join([*lines, *_field("file", rule.place)])
-
-
-def strategy_text(entry: StrategyEntry) -> str:
-    """What the rulebook says of one strategy."""
-    lines = [str(entry.strategy), *_field("runs", entry.engine), *_field("right for", entry.because), *_field("source", entry.source)]
-    lines += _field("impossible unless", "\n".join(p.wanted() for p in entry.requires) or "always possible")
-    lines += _field("advised when", "\n".join(p.wanted() for p in entry.needs) or "always")
-    if entry.settings:
-        lines += _field("settings", "\n".join(f"{name} = {setting(value)}" for name, value in entry.settings.items()))
-    return "\n".join([*lines, *_field("file", entry.place)])
-
-
-def family_text(family: Family, place: str) -> str:
-    """One model family: what is fitted, what is searched, where to begin."""
-    lines = [f"{family.name}: {family.title}"]
-    lines += _field("estimators", "\n".join(f"{task}: {path}" for task, path in family.estimators.items()))
-    if family.fixed:
-        lines += _field("fixed", ", ".join(f"{name} = {setting(value)}" for name, value in family.fixed.items()))
-    for name, parameter in family.space.items():
-        bounds = (
-            " | ".join(setting(c) for c in parameter.choices)
-            if parameter.type == "choice"
-            else f"{setting(parameter.low)} .. {setting(parameter.high)}{' log' if parameter.log else ''}"
-        )
-        lines += _field(name, f"{bounds}, default {setting(parameter.default)}")
-    lines += _field("starts", f"{len(family.starts)} ({family.starts_source})" if family.starts else "the default alone")
-    lines += _field("cost", family.cost.source)
-    return "\n".join([*lines, *_field("source", family.source), *_field("file", place)])
 
 
 def effect(rule: Rule) -> str:
@@ -81,6 +45,10 @@ def effect(rule: Rule) -> str:
 
 def _adjusted(change: Adjustment) -> str:
     parts = [f"{name} = {_bound(value)}" for name in ("low", "high", "fix") if (value := getattr(change, name)) is not None]
+    if change.unit is not None:
+        parts.append(f"in units of {_bound(change.unit)}")
+    if change.default is not None:
+        parts.append(f"default = {setting(change.default)}")
     if change.freeze:
         parts.append("held at its default")
     return f"{change.family}.{change.parameter}: {', '.join(parts)}"
@@ -92,12 +60,3 @@ def _bound(value: float | Bound) -> str:
     times = "" if value.times == 1 else f" × {setting(value.times)}"
     limits = [f"{word} {setting(limit)}" for word, limit in (("at least", value.at_least), ("at most", value.at_most)) if limit is not None]
     return f"{value.fact}{times}" + (f" ({', '.join(limits)})" if limits else "")
-
-
-def _field(name: str, text: str) -> list[str]:
-    """`text` beside its name, every line of it wrapped; nothing where there is no text."""
-    lines = []
-    for position, part in enumerate(text.split("\n") if text else []):
-        lead = f"  {name if position == 0 else '':<18}"
-        lines += textwrap.wrap(part, _WIDTH, initial_indent=lead, subsequent_indent=" " * 20) or [lead.rstrip()]
-    return lines
