@@ -9,13 +9,15 @@ FOLDER holds ``surrogate.py`` and one folder a scenario (model, spaces, ``refere
 budget, k × the median time of one full run, is spent; it is re-evaluated at full length and without noise. The regret on the
 test score is normalised by the same tasks' random configurations. Intervals are 95 % bootstrap intervals over tasks, seeds
 averaged first; ours is compared with the best fixed strategy at that k, paired by task. ``--without`` runs the product without
-the named rules too: the effect of a rule. For each such run the saving is printed: the time it takes to the worse of the two
-final scores over the time the whole product takes to it, by task, as a geometric mean.
+the named rules too: the effect of a rule, printed as the line that stands beside the rule in the rulebook. For each such run the
+saving is printed too: the time it takes to the worse of the two final scores over the time the whole product takes to it, by task,
+as a geometric mean.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import math
@@ -343,7 +345,7 @@ def summary(rows: list[Row]) -> str:
             f" paired difference {a - b:+.3f} [{low:+.3f}, {high:+.3f}] over {len(shared)} tasks"
         )
     for other in sorted({r.method for r in rows if r.method.startswith("ours-")}):
-        lines += [savings(rows, other, k) for k in sorted({r.k for r in rows if r.method == other})]
+        lines += [text(rows, other, k) for k in sorted({r.k for r in rows if r.method == other}) for text in (savings, effect)]
     return "\n".join(lines)
 
 
@@ -364,6 +366,26 @@ def savings(rows: list[Row], other: str, k: int) -> str:
     return (
         f"k = {k}: {other} takes {math.exp(statistics.fmean(means)):.2f} times as long [{math.exp(low):.2f}, {math.exp(high):.2f}] over"
         f" {len(means)} tasks, least {math.exp(min(means)):.2f}; pruning stopped trials in {trusted:.0%} of the runs"
+    )
+
+
+def effect(rows: list[Row], other: str, k: int) -> str:
+    """What a rule does to the regret, as the line that stands beside it in the rulebook: the product less the product without it."""
+    by = {(r.method, r.task, r.seed): r.regret for r in rows if r.k == k}
+    off: dict[str, list[float]] = {}
+    for (method, task, seed), regret in by.items():
+        if method == other and ("ours", task, seed) in by:
+            off.setdefault(task, []).append(by["ours", task, seed] - regret)
+    if not off:
+        return f"k = {k}: {other} was not run beside ours"
+    means = [statistics.fmean(v) for v in off.values()]
+    low, high = interval(means)
+    seeds = max(len(v) for v in off.values())
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("optuna", "torch"))
+    return (
+        f"k = {k}, {seeds} seeds: evidence = {{ effect = {statistics.fmean(means):.3f}, interval = [{low:.3f}, {high:.3f}], tasks = {len(means)},"
+        f' command = "python -m benchmarks.tuning_problems FOLDER --k {k} --seeds {seeds} --without {other.removeprefix("ours-")}",'
+        f' date = "{time.strftime("%Y-%m-%d")}", versions = "{versions}" }}'
     )
 
 
