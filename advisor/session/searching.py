@@ -22,7 +22,7 @@ from advisor.session.proposing import base_config, engine_for, loop_for, plan_sp
 from advisor.session.race import longest_of_pilot, race
 from advisor.session.recording import Filled, Settling
 from advisor.session.reserving import reserve
-from advisor.session.verifying import verify
+from advisor.session.verifying import reserve_with_replay, verify
 from advisor.session.walking import Walk
 from advisor.supervise.resumption import result_of
 
@@ -208,7 +208,7 @@ def _search_stages(walk: Walk) -> None:
             continue
         loop = loop_for(walk, stage)
         if loop is not None:
-            walk.run_loop(loop, stage=stage, space=plan_space(walk, stage), reserve=partial(reserve, walk))
+            walk.run_loop(loop, stage=stage, space=plan_space(walk, stage), reserve=partial(reserve_with_replay, walk, stage=stage))
             verify(walk, stage)
             continue
         if stage.strategy is not Strategy.GRID:

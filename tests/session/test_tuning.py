@@ -19,6 +19,7 @@ import pytest
 
 import advisor
 from advisor.core.errors import CannotRunError, InputError, NothingFinishedError
+from advisor.core.ports import Proposal, Result, Scribe
 from advisor.objectives.trained import TrainedInFull
 from advisor.session import follow, predict
 from advisor.supervise.loop import fingerprint
@@ -296,9 +297,7 @@ def test_a_start_that_hangs_is_killed_and_the_run_goes_on(tmp_path: Path) -> Non
         return float(config["x"])
 
     space = {"x": advisor.Float(0, 1, default=0.5)}
-    found = advisor.tune(
-        hang, space, starts=[{"x": 0.9}], budget_seconds=20, max_trials=6, strategy="random", run_dir=tmp_path / "run"
-    )
+    found = advisor.tune(hang, space, starts=[{"x": 0.9}], budget_seconds=20, max_trials=6, strategy="random", run_dir=tmp_path / "run")
     (hung,) = [t for t in found.trials if t.status == "failed"]
     assert (hung.config, hung.category) == ({"x": 0.9}, "timeout")
     assert found.counts["completed"] == 5
@@ -367,6 +366,47 @@ def test_research_on_many_differentiable_regularisers_follows_the_gradient() -> 
     assert found.best_value < default
     assert len(found.best_config) == width
     assert found.best_value == TrainedInFull(pair)(found.best_config), "the score of a training from the start"
+
+
+class Population:
+    """Two members of a population in this process, ended with the stage as Ray's would be: the second takes the first's weights."""
+
+    def __init__(self, clock: Simulated) -> None:
+        self.clock = clock
+
+    def run(self, scribe: Scribe) -> None:
+        configs: list[dict[str, Any]] = [{"x": 1.0, "rate": 0.01}, {"x": 4.0, "rate": 0.5}]
+        for key, config in enumerate(configs):
+            scribe.started(Proposal(key, config))
+        steps: list[tuple[int, float]] = []
+        for epoch in range(1, 12):
+            if scribe.is_over():
+                break
+            self.clock.now += 40.0
+            steps = [(epoch, bowl(configs[key]) + 1 / epoch) for key in (0, 1)]
+            for key, (step, value) in enumerate(steps):
+                scribe.measured(key, step, value)
+            if epoch == 2:
+                configs[1] = {"x": 1.0, "rate": 0.012}
+                scribe.changed(1, 2, configs[1], parent=0, because="exploit")
+        for key, step in enumerate(steps):
+            scribe.ended(key, Result("pruned", step[1] - key, steps=(step,), cause="the stage was over"))
+
+
+def test_a_population_ended_by_the_deadline_ends_with_the_schedule_it_had_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Simulated()
+    monkeypatch.setattr("advisor.session.searching.loop_for", lambda _walk, _stage: Population(clock))
+    space = {"x": SPACE["x"], "rate": SPACE["rate"]}
+    found = advisor.tune(
+        clock.objective, space, fidelity=EPOCHS, goal="schedule", strategy="pbt", force=True, budget_seconds=500, clock=clock
+    )
+    # The default takes 120 s; the members get what is left less once more that with a slack of a fifth: five looks of 40 s.
+    last = found.trials[-1]
+    assert (last.stage, last.status) == ("verify", "completed")
+    assert max(t.number for t in found.trials if t.status == "pruned") < last.number
+    assert found.best_value == last.value, "trained from the start under the schedule, to the last step"
+    assert [(s.step, s.config["rate"]) for s in found.schedule] == [(0, 0.01), (2, 0.012)]
+    assert clock.now - 1000.0 <= 500
 
 
 def test_a_cluster_that_does_not_answer_is_refused_before_anything_runs(tmp_path: Path) -> None:
