@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,7 @@ def _page(book: Rulebook, name: str) -> tuple[str, dict[str, Any]]:
 @json_option
 @click.pass_obj
 def check_rules(door: Door, /, folders: tuple[Path, ...]) -> None:
-    """Proves the rulebook (the shipped one, overlaid with each FOLDER): examples, no gap, no rule that can never win, no contradiction."""
+    """Proves the rulebook (the shipped one, overlaid with each FOLDER): no gap, no conflict, no rule that never wins."""
     from advisor.rulebook.checking import check
     from advisor.rulebook.loading import load_rulebook, shipped_folder
 
@@ -142,12 +142,31 @@ def check_rules(door: Door, /, folders: tuple[Path, ...]) -> None:
     if not found.is_sound:
         raise RulebookError(found.faults)
     if door.as_json:
-        cells = {f.name: getattr(found, f.name) for f in fields(found) if f.name != "faults"}
+        cells = {"examples": found.examples, "facts": found.facts, "cells": found.cells, "slots": [asdict(s) for s in found.slots]}
         door.result_json(json.dumps({"rules": counts, "families": len(book.families), "hash": book.hash, "checked": cells}))
         return
     parts = ", ".join(f"{count} {name}" for name, count in counts.items())
     door.result(f"The rulebook is sound: {sum(counts.values())} rules ({parts}), {len(book.families)} families, hash {book.hash[:12]}.")
     door.result(found.text)
+
+
+@rules.command("coverage")
+@click.option("--plans", type=click.IntRange(min=1), default=2000, show_default=True, help="Plans to make, for facts drawn at random.")
+@json_option
+@click.pass_obj
+def coverage_of_rules(door: Door, /, plans: int) -> None:
+    """Says which rules and conditions the examples, and plans for facts of many kinds, never exercise; exit 1 where there are any."""
+    from advisor.rulebook.coverage import coverage
+    from advisor.rulebook.situations import varied
+
+    book = door.session.rulebook()
+    found = coverage(book, (varied(seed, book) for seed in range(plans)))
+    if door.as_json:
+        door.result_json(json.dumps({**asdict(found), "ratio": found.ratio}, indent=2, ensure_ascii=False))
+    else:
+        door.result(found.text)
+    if found.lacking:
+        click.get_current_context().exit(1)
 
 
 def of_kind(book: Rulebook, kind: str) -> tuple[Rule, ...]:

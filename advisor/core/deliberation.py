@@ -46,6 +46,9 @@ class Decided:
     """Further rules that hold and say the same."""
 
 
+_UNREAD = Evidence(field="", value=None, rule="", because="", facts={}, source="")
+
+
 @dataclass
 class Notes:
     """Evidence and open questions, gathered on the way."""
@@ -56,21 +59,30 @@ class Notes:
     """Facts beginning so cannot be known here, and nobody is asked for them."""
     forced: list[str] = field(default_factory=list)
     """Limits of safety that ``--force`` overrode, each with what it says."""
+    is_silent: bool = False
+    """True where nobody reads the reasons: none is written down."""
 
     def computed(
         self, name: str, value: Any, because: str, *, facts: Mapping[str, Any] | None = None, source: str = "arithmetic of the plan"
     ) -> None:
         """Enters a field that arithmetic decided; `because` names the formula."""
+        if self.is_silent:
+            return
         self.evidence.append(Evidence(field=name, value=value, rule=COMPUTED, because=because, facts=dict(facts or {}), source=source))
 
     def answered(self, name: str, value: Any, flag: str) -> None:
         """Enters a field that the user decided."""
+        if self.is_silent:
+            return
         self.evidence.append(
             Evidence(field=name, value=value, rule=ANSWER, because=f"You asked for it ({flag}).", facts={}, source="the user's answer")
         )
 
     def ruled(self, name: str, value: Any, rule: Rule, situation: Situation, also: Sequence[Rule] = ()) -> None:
         """Enters a field that a rule decided, with the facts that it, and the rules that say the same, looked at."""
+        if self.is_silent:
+            self.evidence = [_UNREAD]
+            return
         conditions = [p for r in (rule, *also) for p in r.when]
         seen = {p.fact: situation.value(p.fact) for p in conditions}
         near = dict.fromkeys(p.about.words for p in conditions if p.is_near(seen[p.fact]))
@@ -89,7 +101,7 @@ class Notes:
 
     def passed_over(self, rule: str, predicates: Sequence[Predicate], situation: Situation) -> None:
         """Enters the facts for want of which a rule was passed over."""
-        for predicate in predicates:
+        for predicate in () if self.is_silent else predicates:
             value = situation.value(predicate.fact)
             if isinstance(value, Unknown) and not predicate.fact.startswith(self.passes or ("\0",)):
                 self.open.setdefault(predicate.fact, (value, []))[1].append(rule)
@@ -234,16 +246,16 @@ class Outline:
     """What the rules that shape each candidate's space looked at; empty for an own objective, whose space no rule shapes."""
 
 
-def outline(facts: Facts, rulebook: Rulebook) -> Outline:
-    """One pass from the facts to the strategy.
+def outline(facts: Facts, rulebook: Rulebook, *, is_told: bool = True) -> Outline:
+    """One pass from the facts to the strategy; without reasons, and in less time, where nobody is told.
 
     Raises: InputError for a wrong answer, CannotRunError when no legal validation or nothing that can run is left.
     """
     if facts.objective is not None:
         from advisor.core.own import own_outline
 
-        return own_outline(facts, rulebook)
-    notes = Notes()
+        return own_outline(facts, rulebook, is_told=is_told)
+    notes = Notes(is_silent=not is_told)
     facts, target, task = _resolve(facts, notes)
     data, answers = facts.data, facts.answers
     features, dropped = _features(facts, target, notes)
@@ -468,11 +480,13 @@ def _validation(facts: Facts, rulebook: Rulebook, situation: Situation, notes: N
     )
     if validation.scheme == "holdout":
         _replace(notes, "validation.scheme", "holdout", "One fold is a holdout.")
+    else:
+        _replace(notes, "validation.holdout_ratio", 0.0, "Folds are used, and no holdout beside them.")
     return validation, _with_validation(situation, validation)
 
 
 def _with_validation(situation: Situation, validation: Validation) -> Situation:
-    return situation.decide(validation__scheme=validation.scheme, validation__folds=validation.folds, validation__splits=validation.splits)
+    return situation.decide(validation__splits=validation.splits)
 
 
 def _replace(notes: Notes, name: str, value: Any, because: str) -> None:
@@ -499,9 +513,7 @@ def _family_situation(family: Family, facts: Facts, validation: Validation, situ
     values = {
         "family.name": family.name,
         "family.trains_in_steps": family.trains_in_steps,
-        "family.is_linear": family.is_linear,
         "family.is_own": False,
-        "family.is_path_model": family.is_path_model,
         "family.is_differentiable": family.is_differentiable,
         "family.is_threaded": family.threads_argument is not None,
         "family.epochs": int(family.fixed.get("epochs", 1)) if family.trains_in_steps else 1,
@@ -699,7 +711,7 @@ def _envelope(facts: Facts, family: Family, rulebook: Rulebook, situation: Situa
         )
     if decided.rule is not None:
         notes.ruled("envelope.threads_per_worker", threads, decided.rule, situation, decided.also)
-    return workers, threads, situation.decide(search__workers=workers, search__threads_per_worker=threads)
+    return workers, threads, situation.decide(search__workers=workers)
 
 
 def _plain(value: Any) -> Any:

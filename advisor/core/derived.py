@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from advisor.core.facts import Facts, Gpu, Unknown
-from advisor.core.plan import Strategy, Validation
+from advisor.core.facts import Facts, Unknown
+from advisor.core.plan import Strategy
 from advisor.core.vocabulary import Fact, Kind
 
 LIBRARIES = {"lightgbm": "LightGBM", "xgboost": "XGBoost", "catboost": "CatBoost"}
@@ -24,8 +24,6 @@ NOT_DECIDED = Unknown(reason="decided later in the plan")
 DECIDED: tuple[Fact, ...] = (
     Fact("plan.strategy", "choice", "Strategy of the search stage.", choices=tuple(Strategy)),
     Fact("plan.metric_needs", "choice", "What the metric needs from a model.", choices=("probability", "label", "number")),
-    Fact("validation.scheme", "choice", "Kind of split.", choices=get_args(Validation.model_fields["scheme"].annotation)),
-    Fact("validation.folds", "integer", "Folds; 1 for a holdout.", noun="folds"),
     Fact("validation.splits", "integer", "Folds × repeats: fits of one full evaluation.", noun="splits"),
     Fact("family.name", "text", "Name of the model family."),
     Fact(
@@ -34,11 +32,9 @@ DECIDED: tuple[Fact, ...] = (
         "Training yields a score an epoch and can be paused.",
         says=("trains in one go", "trains in steps"),
     ),
-    Fact("family.is_linear", "flag", "The simplest kind of model.", says=("the model is not linear", "the model is linear")),
     Fact(
         "family.is_own", "flag", "The objective is a function of the user's.", says=("the objective is ours", "the objective is your own")
     ),
-    Fact("family.is_path_model", "flag", "One path of a regularisation strength is the whole search."),
     Fact(
         "family.is_differentiable",
         "flag",
@@ -55,7 +51,6 @@ DECIDED: tuple[Fact, ...] = (
     Fact("family.cost_seconds", "number", "Median seconds of one fit over the starting configurations.", noun="a fit"),
     Fact("search.dimensions", "integer", "Hyperparameters that can take more than one value.", noun="dimensions"),
     Fact("search.numeric_dimensions", "integer", "Of these, numbers.", noun="numeric dimensions"),
-    Fact("search.categorical_dimensions", "integer", "Of these, choices without order.", noun="categorical dimensions"),
     Fact(
         "search.is_numeric", "flag", "No hyperparameter is a choice.", says=("the space has choices without order", "the space is numeric")
     ),
@@ -79,7 +74,6 @@ DECIDED: tuple[Fact, ...] = (
     ),
     Fact("search.regularisers", "integer", "Continuous hyperparameters of the regularisation group.", noun="continuous regularisers"),
     Fact("search.workers", "integer", "Concurrent trials.", noun="concurrent trials", rises_with=("hardware.cpu_count",)),
-    Fact("search.threads_per_worker", "integer", "Threads of one trial.", noun="threads a trial"),
     Fact(
         "search.seconds",
         "number",
@@ -208,33 +202,10 @@ def situation_of(facts: Facts) -> Situation:
 Get = Callable[[str], Any]
 
 
-@derived("hardware.gpu_count", "integer", inputs=("hardware.gpus",), noun="accelerators")
-def gpu_count(get: Get) -> int:
-    """Accelerators this process may see."""
-    return len(get("hardware.gpus"))
-
-
-@derived("hardware.gpu_memory_free_bytes", "number", inputs=("hardware.gpus",), noun="free on the accelerator")
-def gpu_memory_free_bytes(get: Get) -> Any:
-    """Free memory of the accelerator that has most; 0 without one."""
-    gpus: tuple[Gpu, ...] = get("hardware.gpus")
-    free = [g.memory_free_bytes for g in gpus]
-    unknown = next((f for f in free if isinstance(f, Unknown)), None)
-    if unknown is not None:
-        return unknown
-    return float(max((f for f in free if not isinstance(f, Unknown)), default=0))
-
-
 @derived("hardware.has_accelerator", "flag", inputs=("hardware.torch_device",), says=("no accelerator", "an accelerator"))
 def has_accelerator(get: Get) -> bool:
     """PyTorch can use a device that is not the processor."""
     return bool(get("hardware.torch_device") != "cpu")
-
-
-@derived("hardware.has_cluster", "flag", inputs=("hardware.cluster_slots",), says=("no cluster", "a cluster was named"))
-def has_cluster(get: Get) -> bool:
-    """A Ray cluster with at least one slot was named."""
-    return bool(get("hardware.cluster_slots") > 0)
 
 
 @derived("answers.has_group", "flag", inputs=("answers.group",), says=("no group column was named", "a group column was named"))

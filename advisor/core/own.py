@@ -31,7 +31,7 @@ PILOT_RATIO = 0.5
 """Share of the budget that the pilot may take when a trial turns out dear. [H]"""
 
 
-def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
+def own_outline(facts: Facts, rulebook: Rulebook, *, is_told: bool = True) -> Outline:
     """One pass from the facts about the user's objective to the strategy.
 
     Raises: InputError for a wrong answer; CannotRunError when a strategy asked for cannot run here.
@@ -39,7 +39,7 @@ def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
     own, answers = facts.objective, facts.answers
     assert own is not None
     own = _based(own, facts)
-    notes = Notes(passes=("data.", "validation."))
+    notes = Notes(passes=("data.", "validation."), is_silent=not is_told)
     _refuse_table_answers(facts)
     found = recognise(own.space, rulebook.roles)
     space = _held(_by_role(own.space, found, rulebook, notes), facts)
@@ -50,7 +50,7 @@ def own_outline(facts: Facts, rulebook: Rulebook) -> Outline:
     trial = fit * own.folds
     asked = _starts(own, space)
     family = own_family(own, space)
-    situation = situation_of(facts).with_values(_facts_of(own, family, fit, workers, threads))
+    situation = situation_of(facts).with_values(_facts_of(own, family, fit, workers))
     situation = situation.with_values(_untold(family) if own.kind == "optuna" and not len(space) else space_facts(space, family))
     validation = Validation(scheme="own", folds=own.folds, heldout_ratio=0.0, seed=answers.seed)
     budget, situation = _budget(facts, trial, len(asked), situation)
@@ -230,20 +230,16 @@ def _refuse_table_answers(facts: Facts) -> None:
             )
 
 
-def _facts_of(own: OwnObjective, family: Family, fit: float, workers: int, threads: int) -> dict[str, Any]:
+def _facts_of(own: OwnObjective, family: Family, fit: float, workers: int) -> dict[str, Any]:
     none = {name: Unknown(reason="there is no table: the objective is your own") for name in _TABLE_FACTS}
     return {
         **none,
         "data.bytes": 0,
         "data.spare_rows": math.inf if own.has_third_split else 0.0,
-        "validation.scheme": "own",
-        "validation.folds": own.folds,
         "validation.splits": own.folds,
         "family.name": FAMILY,
         "family.trains_in_steps": family.trains_in_steps,
-        "family.is_linear": False,
         "family.is_own": True,
-        "family.is_path_model": False,
         "family.is_differentiable": family.is_differentiable,
         "family.is_threaded": False,
         "family.epochs": own.fidelity.high if own.fidelity is not None else 1,
@@ -252,7 +248,6 @@ def _facts_of(own: OwnObjective, family: Family, fit: float, workers: int, threa
         "family.fit_seconds": fit,
         "family.cost_seconds": fit,
         "search.workers": workers,
-        "search.threads_per_worker": threads,
     }
 
 

@@ -10,7 +10,7 @@ from advisor.core.baseline import baseline_of
 from advisor.core.deliberation import Outline, conditions, decide, outline, shown
 from advisor.core.errors import RulebookError
 from advisor.core.facts import Facts, Unknown
-from advisor.core.flips import field_flips, strategy_flips
+from advisor.core.flips import Chain, flips_of, parts_of
 from advisor.core.lint_advice import space_advice
 from advisor.core.plan import (
     Advice,
@@ -25,7 +25,7 @@ from advisor.core.plan import (
 )
 from advisor.core.predicates import Verdict
 from advisor.core.rules import Rule, Rulebook, StrategyEntry
-from advisor.core.space import Choice, Float, Group, Int
+from advisor.core.space import Choice, Group
 from advisor.core.spaces import Revised, adjusting, revisions
 from advisor.core.value import encode, round_significant
 
@@ -56,7 +56,7 @@ def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
     stages = _stages(o, rulebook)
     forecast = _forecast(o, stages)
     _explain_candidates(o, rulebook)
-    _explain_strategy(o, facts, rulebook, flips=flips)
+    _explain_strategy(o, rulebook)
     _explain_rest(o, stages, forecast)
     budget = o.budget
     notes.computed(
@@ -68,7 +68,7 @@ def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
         },
         source="contract: How many trials",
     )
-    evidence = _with_flips(o, rulebook) if flips else tuple(notes.evidence)
+    evidence = _with_flips(notes.evidence, Chain(facts, rulebook)) if flips else tuple(notes.evidence)
     return Plan(
         data=o.data.source if o.own is None else o.own.name,
         data_fingerprint=o.data.fingerprint,
@@ -282,8 +282,8 @@ def _explain_candidates(o: Outline, rulebook: Rulebook) -> None:
             notes.evidence.append(Evidence(field=path, value=value, rule=own, because=because, facts={}, source=source))
 
         for name, parameter in candidate.space.items():
-            before = _parts(family.space.parameters[name])
-            for part, value in _parts(parameter).items():
+            before = parts_of(family.space.parameters[name])
+            for part, value in parts_of(parameter).items():
                 path = f"{prefix}space.{name}.{part}"
                 if name in freeze:
                     notes.answered(path, value, "--freeze")
@@ -326,15 +326,7 @@ def _revising(parts: Mapping[str, Revised], part: str) -> tuple[Rule, ...]:
     return next((parts[name].rules for name in _SET_BY.get(part, ()) if name in parts), ())
 
 
-def _parts(parameter: Float | Int | Choice) -> dict[str, Any]:
-    """What evidence is given for: bounds and scale, or the choices; and the default."""
-    default = encode(parameter.default)
-    if isinstance(parameter, Choice):
-        return {"choices": [encode(c) for c in parameter.choices], "default": default}
-    return {"low": parameter.low, "high": parameter.high, "log": parameter.log, "default": default}
-
-
-def _explain_strategy(o: Outline, facts: Facts, rulebook: Rulebook, *, flips: bool) -> None:
+def _explain_strategy(o: Outline, rulebook: Rulebook) -> None:
     rule = o.choice.rule
     if rule is None:
         o.notes.answered("strategy", o.choice.strategy, "--strategy")
@@ -343,7 +335,7 @@ def _explain_strategy(o: Outline, facts: Facts, rulebook: Rulebook, *, flips: bo
         entry = rulebook.strategies[o.choice.strategy]
         seen = {p.fact: shown(o.situation.value(p.fact)) for p in conditions(rule, entry)}
         last = o.notes.evidence[-1]
-        o.notes.evidence[-1] = last.model_copy(update={"facts": seen, "flips": strategy_flips(o, facts, rulebook) if flips else ()})
+        o.notes.evidence[-1] = last.model_copy(update={"facts": seen})
 
 
 def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> None:
@@ -384,14 +376,16 @@ def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> 
     notes.computed("data", o.data.source, "What you named.", source="the user's answer")
 
 
-def _with_flips(o: Outline, rulebook: Rulebook) -> tuple[Evidence, ...]:
-    out = []
-    for entry in o.notes.evidence:
-        if entry.flips or rulebook.rule(entry.rule) is None or entry.field not in rulebook.by_field:
-            out.append(entry)
-            continue
-        out.append(entry.model_copy(update={"flips": field_flips(entry.field, rulebook, o.situation)}))
-    return tuple(out)
+MOST_FLIPS = 6
+"""Flips told of a field other than the strategy; the nearest stands first."""
+
+
+def _with_flips(evidence: list[Evidence], chain: Chain) -> tuple[Evidence, ...]:
+    found = flips_of(chain, {e.field: e for e in evidence})
+    return tuple(
+        e.model_copy(update={"flips": found[e.field][: None if e.field == "strategy" else MOST_FLIPS]}) if found.get(e.field) else e
+        for e in evidence
+    )
 
 
 def _rejected(o: Outline, rulebook: Rulebook) -> tuple[Rejected, ...]:

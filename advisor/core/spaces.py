@@ -39,7 +39,6 @@ def space_facts(space: SearchSpace, family: Family) -> dict[str, Any]:
     return {
         "search.dimensions": len(free),
         "search.numeric_dimensions": len(numeric),
-        "search.categorical_dimensions": len(free) - len(numeric),
         "search.is_numeric": space.is_numeric,
         "search.is_conditional": space.is_conditional,
         "search.is_mutable": bool(free) and all(n in family.mutable for n in free),

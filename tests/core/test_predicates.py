@@ -23,7 +23,7 @@ from advisor.core.vocabulary import fact, vocabulary
         ({"fact": "data.minority_ratio", "below": "5%"}, 0.049, Verdict.HOLDS),
         ({"fact": "answers.goal", "is": "quick"}, "quick", Verdict.HOLDS),
         ({"fact": "answers.goal", "one_of": ["best", "research"]}, "quick", Verdict.FAILS),
-        ({"fact": "family.is_linear", "is": True}, False, Verdict.FAILS),
+        ({"fact": "family.is_threaded", "is": True}, False, Verdict.FAILS),
         ({"fact": "answers.cluster", "is": "ray://x"}, None, Verdict.FAILS),
         ({"fact": "data.rows", "at_least": 1}, Unknown(reason="x"), Verdict.UNKNOWN),
     ],
@@ -43,7 +43,7 @@ def test_a_condition_holds_fails_or_is_unknown(table: dict[str, Any], value: Any
         ({"fact": "data.rows", "is": 2.5}, "whole number"),
         ({"fact": "answers.goal", "below": 3}, "cannot be ordered"),
         ({"fact": "answers.goal", "is": "qick"}, "Did you mean 'quick'"),
-        ({"fact": "family.is_linear", "is": "maybe"}, "needs true or false"),
+        ({"fact": "family.is_threaded", "is": "maybe"}, "needs true or false"),
         ({"below": 3}, "needs fact"),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_misspelt_condition_names_the_nearest_word(table: dict[str, Any], mess
         (Is("answers.goal", "research"), "best", "goal is best, not research"),
         (Is("family.trains_in_steps", True), False, "trains in one go"),
         (OneOf("answers.goal", ("best", "research")), "quick", "goal is quick, not one of best, research"),
-        (AtLeast("hardware.gpu_count", 4), Unknown(reason="no driver"), "accelerators: unknown (no driver), at least 4"),
+        (AtLeast("search.slots", 4), Unknown(reason="no driver"), "slots: unknown (no driver), at least 4"),
     ],
 )
 def test_a_failed_condition_says_by_how_much(predicate: Predicate, value: Any, words: str) -> None:
@@ -112,7 +112,7 @@ BASE = {
 }
 
 
-@pytest.mark.parametrize("name", [n for n, d in DERIVED.items() if d.fact.is_number and d.fact.name != "hardware.gpu_count"])
+@pytest.mark.parametrize("name", [n for n, d in DERIVED.items() if d.fact.is_number])
 def test_a_derived_fact_moves_the_way_it_declares(name: str) -> None:
     about = DERIVED[name].fact
     for other, sign in (*((f, 1) for f in about.rises_with), *((f, -1) for f in about.falls_with)):
