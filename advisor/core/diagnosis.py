@@ -156,17 +156,18 @@ def diagnose(
 
     `notes` are sentences of a run about what it did; a finding that one of them answers says so.
     """
+    wanted = [(entry, entry.conditions) for entry in entries]
     of_study = study_symptoms(study) if study is not None else {}
     found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     passed: dict[str, str] = {}
     for kind, name, own in _subjects(curves, study):
         symptoms = {**of_study, **own}
-        holding = _holding(entries, kind, symptoms, passed)
+        holding = _holding(wanted, kind, symptoms, passed)
         silenced = {o for entry in holding for o in entry.overrides}
         for entry in holding:
             if entry.id not in silenced:
                 found.setdefault(entry.id, []).append((name, symptoms))
-    out = [
+    ordered = [
         finding
         for level in LEVELS
         for entry in entries
@@ -175,7 +176,7 @@ def diagnose(
     ]
     kinds = {kind for kind, _, _ in _subjects(curves, study)}
     silent = [e for e in entries if passed.get(e.id) and e.about in kinds]
-    return Diagnosed(findings=tuple(out), passed=tuple(Passed(id=e.id, title=e.title, reason=passed[e.id]) for e in silent))
+    return Diagnosed(findings=tuple(ordered), passed=tuple(Passed(id=e.id, title=e.title, reason=passed[e.id]) for e in silent))
 
 
 def _subjects(curves: Sequence[Curve], study: Study | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -190,14 +191,15 @@ def _subjects(curves: Sequence[Curve], study: Study | None) -> Iterator[tuple[st
             yield "pair", name, symptoms
 
 
-def _holding(entries: Sequence[Diagnosis], kind: str, symptoms: Mapping[str, Any], passed: dict[str, str]) -> list[Diagnosis]:
+def _holding(
+    entries: Sequence[tuple[Diagnosis, Sequence[Predicate]]], kind: str, symptoms: Mapping[str, Any], passed: dict[str, str]
+) -> list[Diagnosis]:
     """The entries that hold; `passed` is told of those that are unknown, and forgets those that were decided once."""
     out = []
     given = Given(symptoms)
-    for entry in entries:
+    for entry, wanted in entries:
         if entry.about != kind:
             continue
-        wanted = entry.conditions
         verdict = all_of(wanted, given)
         if verdict is Verdict.HOLDS:
             out.append(entry)

@@ -125,10 +125,15 @@ class _Reading:
         return found
 
     def noise(self, which: str, part: float = 0.5) -> float:
-        """Standard deviation around the smoothed curve over the last `part` of the steps."""
-        loss, smooth = self.loss(which), self.smooth(which)
-        start = min(int(len(loss) * (1 - part)), len(loss) - 4)
-        return statistics.pstdev([a - b for a, b in zip(loss[start:], smooth[start:], strict=True)])
+        """Standard deviation of what wavers over the last `part` of the steps, six points at least, whatever the trend.
+
+        From second differences, whose variance is six times that of independent noise and which no straight trend enters.
+        Source: von Neumann et al. 1941 (mean square successive difference), second order.
+        """
+        loss = self.loss(which)
+        last = loss[min(int(len(loss) * (1 - part)), len(loss) - 6) :]
+        bends = [a - 2 * b + c for a, b, c in zip(last, last[1:], last[2:], strict=False)]
+        return math.sqrt(math.fsum(d * d for d in bends) / len(bends) / 6)
 
     def at(self, share: float) -> int:
         """Place of the last point within the first `share` of the steps."""

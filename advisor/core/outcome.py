@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import field_serializer, field_validator
 
+from advisor.core.diagnosis import Finding
 from advisor.core.plan import Plan
 from advisor.core.space import Config
 from advisor.core.value import Value, decode, encode
@@ -121,8 +122,8 @@ class Outcome(Value):
     """Budget used."""
     schedule: tuple[ScheduleStep, ...] = ()
     """What the best model was trained under, where its configuration changed in flight: the product of a population."""
-    findings: tuple[str, ...] = ()
-    """What was noticed."""
+    findings: tuple[Finding, ...] = ()
+    """What was noticed: warnings of the run, then what its trials and curves show, each with cause and cure."""
     reasons: dict[str, str] = {}
     """Field to the reason why it is None or cannot be settled."""
     plan: Plan

@@ -11,6 +11,7 @@ from advisor.core.events import StudyState, TrialState
 from advisor.core.lineage import schedule_of
 from advisor.core.outcome import Gain, Outcome, ScheduleStep, TrialRecord
 from advisor.core.plan import Plan
+from advisor.session.diagnosing import findings_of
 from advisor.session.folder import RunFolder
 from advisor.session.following import follow, status_of
 
@@ -77,7 +78,7 @@ def outcome_of(run: str, state: StudyState) -> Outcome:
         counts=state.counts(),
         seconds=round(state.elapsed, 3),
         schedule=_schedule(state, trial),
-        findings=tuple(n.text for n in state.notes if n.level == "warning"),
+        findings=findings_of(run, state),
         reasons=reasons,
         plan=plan,
     )
@@ -106,7 +107,7 @@ def _own_outcome(run: str, state: StudyState, plan: Plan) -> Outcome:
         counts=state.counts(),
         seconds=round(state.elapsed, 3),
         schedule=_schedule(state, trial),
-        findings=tuple(n.text for n in state.notes if n.level == "warning"),
+        findings=findings_of(run, state),
         reasons={"heldout_score": why, "gain": why, "shipped": "no model is kept of an objective of your own"},
         plan=plan,
     )
