@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from advisor.core.derived import Given
 from advisor.core.lessons import Lesson, lesson_of
-from advisor.core.lint_properties import PROPERTIES, Circumstances, Look, Sibling, properties, span, twin_names
+from advisor.core.lint_properties import PROPERTIES, Circumstances, Look, Sibling, properties, roles_told, span, twin_names
 from advisor.core.lint_repair import repaired
 from advisor.core.predicates import Predicate, Verdict, all_of, parse_predicate
 from advisor.core.roles import Recognised, Role, recognise
@@ -79,7 +81,7 @@ class Lint(Value):
             raise ValueError(f"no {{{unknown[0]}}} can be filled in; known are {', '.join(NAMES)}")
         return text
 
-    @property
+    @cached_property
     def conditions(self) -> tuple[Predicate, ...]:
         """The conditions, parsed. Raises: ValueError as `parse_predicate` does."""
         return tuple(parse_predicate(table, properties()) for table in self.when)
@@ -141,7 +143,8 @@ def lint(
     of 0 are findings here.
     """
     found = recognise(space, roles)
-    base = Look(space=space, found=found, roles={r.name: r for r in roles}, around=around or Circumstances())
+    told = roles_told(space, found, roles)
+    base = Look(space=space, found=found, told=told, roles={r.name: r for r in roles}, around=around or Circumstances())
     out = [f for entry in lints for f in _found(entry, base, lessons)]
     order = {name: position for position, name in enumerate(space.parameters)}
     return tuple(sorted(out, key=lambda f: (_LEVELS.index(f.level), order.get(f.parameter, len(order)))))
@@ -150,7 +153,7 @@ def lint(
 def _found(entry: Lint, base: Look, lessons: Sequence[Lesson]) -> Iterator[Finding]:
     wanted = entry.conditions
     for name in base.space.parameters if entry.about == "dimension" else ("",):
-        look = Look(space=base.space, found=base.found, roles=base.roles, around=base.around, name=name, sibling=entry.sibling)
+        look = replace(base, name=name, sibling=entry.sibling)
         if all_of(wanted, look) is not Verdict.HOLDS:
             continue
         filled = _filling(look, lessons)

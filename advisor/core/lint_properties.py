@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -67,9 +67,11 @@ class Beside:
     idle: tuple[Any, ...]
     """Its values under which the hyperparameter does nothing although it is drawn."""
     used: tuple[Any, ...]
-    """Its values under which it does something."""
+    """Its other values under which it is drawn."""
     is_told: bool
-    """True when every value is one or the other."""
+    """True when it is known of every other value that it does something there."""
+    known_used: int = 0
+    """Of the other values, those of which that is known."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Look:
     space: SearchSpace
     found: Mapping[str, Recognised]
     """Roles that can be trusted, by name."""
+    told: Mapping[str, str]
+    """Those, and further ones that the whole name means whatever the range."""
     roles: Mapping[str, Role]
     """Every role by name."""
     around: Circumstances
@@ -90,10 +94,10 @@ class Look:
         """The hyperparameter looked at."""
         return self.space.parameters[self.name]
 
-    @cached_property
+    @property
     def named(self) -> str | None:
         """The role that is trusted, else the one that the whole name means whatever its range; None when neither."""
-        return role_of(self.name, self)
+        return self.told.get(self.name)
 
     @cached_property
     def beside(self) -> Beside | None:
@@ -105,12 +109,14 @@ class Look:
         return PROPERTIES[name].measure(self)
 
 
-def role_of(name: str, look: Look) -> str | None:
-    """The role of one hyperparameter of the space: as recognised, else by its whole name; None without one."""
-    if name in look.found:
-        return look.found[name].role
-    said = told_by_name(name, tuple(look.roles.values()))
-    return said[0] if said is not None and said[1] == EXACT else None
+def roles_told(space: SearchSpace, found: Mapping[str, Recognised], roles: Sequence[Role]) -> dict[str, str]:
+    """The role of each hyperparameter that has one: as recognised, else by its whole name."""
+    out = {name: seen.role for name, seen in found.items()}
+    for name in space.parameters:
+        said = told_by_name(name, roles) if name not in out else None
+        if said is not None and said[1] == EXACT:
+            out[name] = said[0]
+    return out
 
 
 def plain_name(name: str) -> str:
@@ -201,13 +207,6 @@ def scale(look: Look) -> str:
 def is_log(look: Look) -> bool:
     """Drawn on a logarithmic scale."""
     return not isinstance(look.parameter, Choice) and look.parameter.log
-
-
-@measured("dimension.low", "number")
-def low(look: Look) -> Any:
-    """Its least value."""
-    found = span(look.parameter)
-    return _NO_NUMBER if found is None else found[0]
 
 
 @measured("dimension.high", "number")
@@ -356,7 +355,7 @@ def twin_names(look: Look) -> tuple[str, ...]:
     own = plain_name(look.name)
     if own not in known:
         return ()
-    others = ((n, p) for n, p in look.space.items() if plain_name(n) in known - {own} and role_of(n, look) == look.named)
+    others = ((n, p) for n, p in look.space.items() if plain_name(n) in known - {own} and look.told.get(n) == look.named)
     return tuple(n for n, p in others if _can_meet(look.parameter, p))
 
 
@@ -381,6 +380,12 @@ def sibling_idle_values(look: Look) -> Any:
     return len(look.beside.idle) if look.beside is not None else Unknown(reason="the other is not tuned beside it")
 
 
+@measured("sibling.used_values", "integer", noun="values of the other under which it does something")
+def sibling_used_values(look: Look) -> Any:
+    """Values of the sibling of which it is known that the hyperparameter does something there."""
+    return look.beside.known_used if look.beside is not None else Unknown(reason="the other is not tuned beside it")
+
+
 @measured("sibling.rate_times_rounds", "number", noun="for rate × rounds")
 def sibling_rate_times_rounds(look: Look) -> Any:
     """Its least value times the greatest of the sibling: how far the slowest rate can get."""
@@ -397,7 +402,7 @@ def _beside(look: Look) -> Beside | None:
     for other, parameter in look.space.items():
         if other == look.name or other not in look.space.free:
             continue
-        if plain_name(other) in wanted.names or (wanted.roles and role_of(other, look) in wanted.roles):
+        if plain_name(other) in wanted.names or (wanted.roles and look.told.get(other) in wanted.roles):
             if not wanted.by_index:
                 return _by_choice(look, other, parameter, wanted)
             layered = _by_index(look, other, parameter)
@@ -416,7 +421,8 @@ def _by_choice(look: Look, other: str, parameter: Parameter, wanted: Sibling) ->
     idle_names, used_names = ({"".join(words(n)) for n in names} for names in (wanted.idle, wanted.used))
     idle = tuple(c for c in offered if c in drawn and _said(c) in idle_names)
     used = tuple(c for c in offered if c in drawn and _said(c) not in idle_names)
-    return Beside(other, parameter, idle, used, is_told=bool(used) and all(_said(c) in used_names for c in used))
+    known = sum(_said(c) in used_names for c in used)
+    return Beside(other, parameter, idle, used, is_told=0 < known == len(used), known_used=known)
 
 
 _INDEX = re.compile(r"\d+(?=\D*$)")
@@ -435,7 +441,7 @@ def _by_index(look: Look, other: str, parameter: Parameter) -> Beside | None:
     drawn = (look.parameter.when or {}).get(other, tuple(range(parameter.low, parameter.high + 1)))
     idle = tuple(v for v in drawn if v < needed)
     used = tuple(v for v in drawn if v >= needed)
-    return Beside(other, parameter, idle, used, is_told=bool(used))
+    return Beside(other, parameter, idle, used, is_told=bool(used), known_used=len(used))
 
 
 # ------------------------------------------------------------------------------------------------ the space

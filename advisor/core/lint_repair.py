@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from advisor.core.lint_properties import Circumstances, Look, numbers
+from advisor.core.lint_properties import Circumstances, Look, numbers, roles_told
 from advisor.core.roles import Role, recognise
 from advisor.core.space import Choice, Float, Int, SearchSpace
 from advisor.core.value import Value
@@ -103,15 +103,16 @@ def repair(
     entries = {entry.id: entry for entry in lints}
     known = {r.name: r for r in roles}
     found = recognise(space, roles)  # of the space as it came: a repair does not change what anything is for
+    told = roles_told(space, found, roles)
     done = []
     for finding in findings:
         if finding.fix is None:
             continue
         entry = entries[finding.id]
-        look = Look(space=space, found=found, roles=known, around=Circumstances(), name=finding.parameter, sibling=entry.sibling)
+        look = Look(space=space, found=found, told=told, roles=known, around=Circumstances(), name=finding.parameter, sibling=entry.sibling)
         after = repaired(look, finding.fix)
         before = space.parameters[finding.parameter]
-        if after is None or after == before:
+        if after is None or written(after) == written(before):  # 3.0 equals 3, and is no whole number in a file
             continue
         space = _placed({**space.parameters, finding.parameter: after})
         done.append(Repair(id=finding.id, parameter=finding.parameter, before=written(before), after=written(after)))

@@ -9,6 +9,7 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import Field
@@ -218,6 +219,7 @@ def role_starts(space: SearchSpace, found: Mapping[str, Recognised], recipes: Se
 
 
 @functools.lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)
 def words(name: str) -> tuple[str, ...]:
     """The words of a name, in lower case: ``optimizer__learningRate`` is optimizer, learning, rate."""
     split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)

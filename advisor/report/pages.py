@@ -95,9 +95,9 @@ def diagnosis_page(entry: Diagnosis) -> str:
     """One finding of the diagnosis of runs."""
     lines = [
         _title(entry.id, f"{entry.level}: finding of the diagnosis, about a {entry.about}"),
-        *_text(entry.title),
+        *_text(f"{entry.title}."),
         "",
-        *_text(entry.seen),
+        *_text(_spoken(entry.seen)),
     ]
     lines += _section("Cause", _text(_spoken(entry.cause), indent="  "))
     lines += _section("Cure", _text(_spoken(entry.cure), indent="  "))

@@ -528,7 +528,7 @@ def test_rules_are_listed_shown_and_checked() -> None:
     for subject in (name, "grid", "ridge"):
         code, out, _ = call(FakeSession(), "rules", "show", subject)
         assert code == 0
-        assert "source" in out
+        assert "\nSource\n" in out
     assert "The rulebook is sound" in call(FakeSession(), "rules", "check")[1]
 
 
