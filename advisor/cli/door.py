@@ -67,6 +67,7 @@ class Session(Protocol):
         runs: str | Path = "runs",
         began: float | None = None,
         track: Sequence[str] = (),
+        continues: str | Path | None = None,
     ) -> Path:
         """Starts a detached engine; returns its run folder."""
         ...

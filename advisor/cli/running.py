@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @query_option
 @facts_options
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@click.option("--continue", "continues", metavar="RUN", default=None, help="Reuse the finished trials of an earlier run on the same data.")
 @click.option("--track", multiple=True, metavar="TRACKER", help="Write curves for tensorboard, wandb (offline) or mlflow; may be repeated.")
 @runs_option
 @json_option
@@ -37,6 +38,7 @@ def run(
     facts_file: Path | None,
     save_facts: Path | None,
     yes: bool,
+    continues: str | None,
     track: tuple[str, ...],
     runs: Path,
     **rest: Any,
@@ -64,17 +66,26 @@ def run(
         for warning in decided.facts.data.warnings:
             door.say(f"warning: {warning}")
         began = door.began()
-    return carry_out(door, decided, named=named, query=query, runs=runs, began=began, track=track)
+    return carry_out(door, decided, named=named, query=query, runs=runs, began=began, track=track, continues=continues)
 
 
 def carry_out(
-    door: Door, decided: Decided, *, named: str | None, query: str | None, runs: Path, began: float, track: tuple[str, ...] = ()
+    door: Door,
+    decided: Decided,
+    *,
+    named: str | None,
+    query: str | None,
+    runs: Path,
+    began: float,
+    track: tuple[str, ...] = (),
+    continues: str | None = None,
 ) -> int:
     """Starts the run, narrates it to its end, prints what came out, and gives the exit code. `named` is the table as it was named."""
     run_dir: Path | None = None
+    given: dict[str, Any] = {"data": named, "query": query, "runs": runs, "began": began, "track": track, "continues": continues}
     try:
         with patient(door):
-            run_dir = door.session.start(decided.plan, decided.facts, data=named, query=query, runs=runs, began=began, track=track)
+            run_dir = door.session.start(decided.plan, decided.facts, **given)
             door.say(f"run {run_dir.name} (watch it from elsewhere: advisor attach {run_dir.name})")
     except KeyboardInterrupt:
         if run_dir is None:

@@ -217,6 +217,8 @@ def command_of(answers: Answers, source: str | None) -> str:
 def _flag(name: str, flag: str, value: Any) -> list[str]:
     if value is True:
         return [flag]
+    if name == "baseline":  # its values lie in the run's facts.json
+        return [flag, "config.toml"]
     if isinstance(value, Mapping):
         return [word for k, v in value.items() for word in (flag, shlex.quote(f"{k}={_plain(v)}"))]
     if isinstance(value, tuple):

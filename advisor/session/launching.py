@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from advisor.core.errors import CannotRunError, InputError, nearest
+from advisor.core.events import Event
 from advisor.core.facts import Facts, Unknown
 from advisor.core.metrics import metric
 from advisor.core.outcome import Outcome
 from advisor.core.plan import Plan
+from advisor.session.continuing import begin_with, carried_over
 from advisor.session.folder import Request, RunFolder
-from advisor.session.following import engine_lives, follow
+from advisor.session.following import engine_lives, find_run, follow
 from advisor.session.gathering import gather
 from advisor.session.outcomes import outcome
 from advisor.session.planning import facts_behind, load_plan, recommend, rulebook, save_plan
@@ -36,22 +38,35 @@ def start(
     run_dir: str | Path | None = None,
     began: float | None = None,
     track: Sequence[str] = (),
+    continues: str | Path | None = None,
 ) -> Path:
     """Makes the folder of a run and starts its engine as a process of its own; returns the folder.
 
     `data` is only needed where the plan was not made from a file or a name. `began` is the monotonic second at which the
     budget starts; the default is now. `track` names the trackers that curves are written for (`session.tracking`).
+    `continues` names an earlier run whose finished trials are reused (`session.continuing`).
 
-    Raises: InputError for an unknown tracker; CannotRunError when one is not installed,
+    Raises: InputError for an unknown tracker, and when the earlier run's scores cannot be compared;
+    CannotRunError when one is not installed,
     when the folder cannot be written or the engine does not start.
     """
-    folder = create(plan, facts, data=data, query=query, runs=runs, name=name, run_dir=run_dir, track=track)
+    folder = create(plan, facts, data=data, query=query, runs=runs, name=name, run_dir=run_dir, track=track, continues=continues)
     _launch(folder, began)
     return folder.path
 
 
-def execute(plan: Plan, data: Any, *, run_dir: str | Path | None = None, facts: Facts | None = None, track: Sequence[str] = ()) -> Outcome:
+def execute(
+    plan: Plan,
+    data: Any,
+    *,
+    run_dir: str | Path | None = None,
+    facts: Facts | None = None,
+    track: Sequence[str] = (),
+    continues: str | Path | None = None,
+) -> Outcome:
     """Carries `plan` out on `data` in the calling process (trials run in worker processes all the same).
+
+    `continues` names an earlier run whose finished trials are reused.
 
     Raises: CannotRunError when it cannot run here; NothingFinishedError when the budget ended before any trial had.
     """
@@ -61,7 +76,7 @@ def execute(plan: Plan, data: Any, *, run_dir: str | Path | None = None, facts: 
     seen = facts if facts is not None else facts_behind(plan, data)
     if seen is None:
         seen = gather(data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
-    folder = create(plan, seen, data=data, run_dir=run_dir, track=track)
+    folder = create(plan, seen, data=data, run_dir=run_dir, track=track, continues=continues)
     run_engine(folder.path, began=began)
     return outcome(folder.path)
 
@@ -104,6 +119,7 @@ def create(
     name: str | None = None,
     run_dir: str | Path | None = None,
     track: Sequence[str] = (),
+    continues: str | Path | None = None,
 ) -> RunFolder:
     """A new run folder with its plan, facts and request; nothing is started.
 
@@ -114,6 +130,9 @@ def create(
     if facts.objective is None:
         _check(plan, facts, None if data is not None or query is not None else facts.data.source)
     follows, trackers = _follows(plan, facts), check_trackers(track)
+    earlier: list[Event] = []
+    if continues is not None:
+        plan, earlier = carried_over(find_run(continues, runs), plan, facts)
     target = Path(run_dir) if run_dir is not None else Path(runs)
     try:
         stem = _name_of(facts.data.source) if facts.objective is None else name_stem(facts.objective.name)
@@ -128,6 +147,8 @@ def create(
         request = _request(plan, facts, data, query, folder, follows=follows)
         folder.write_request(request.model_copy(update={"track": trackers}))
         save_plan(plan, folder.plan, facts=facts)
+        if earlier:
+            begin_with(folder, plan, earlier, request.command)
     except OSError as error:
         raise CannotRunError(
             f"cannot write a run: {error.strerror}", where=str(target), cure="Choose a folder that can be written with --runs."

@@ -82,8 +82,11 @@ class FakeSession:
         runs: str | Path = "runs",
         began: float | None = None,
         track: Sequence[str] = (),
+        continues: str | Path | None = None,
     ) -> Path:
         """The folder of the recorded run."""
+        if continues is not None:
+            self.calls.append(("continue", continues))
         self.calls.append(("start", (plan, facts, began)))
         self.calls.append(("track", tuple(track)))
         return Path(runs) / "customers-1114"
