@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from advisor.core.errors import InputError
-from advisor.core.events import Event, Noted, RunStarted, TrialFinished, TrialStarted, TrialState
+from advisor.core.events import Event, Noted, RunStarted, StudyState, TrialFinished, TrialStarted, TrialState
 from advisor.core.facts import Facts
 from advisor.core.plan import Plan
+from advisor.core.ports import Engine, Proposal, Result
+from advisor.core.space import Config
 from advisor.session.folder import RunFolder
+from advisor.supervise.resumption import result_of
 
 FLAG = "--continue"
 
@@ -139,3 +143,52 @@ def begin_with(folder: RunFolder, plan: Plan, events: list[Event], command: str)
     stamp = {"at": time.time()}
     with Journal.open(folder.journal) as journal:
         journal.append(*(event.model_copy(update=stamp) for event in (started, *events)))
+
+
+def carried(state: StudyState) -> dict[str, list[tuple[Config, Result]]]:
+    """Family to what was carried over into this run: the trials that began before its clock did."""
+    out: dict[str, list[tuple[Config, Result]]] = {}
+    for trial in state.trials.values():
+        if trial.started_elapsed == 0.0 and trial.status == "completed":
+            out.setdefault(trial.family, []).append((trial.config, result_of(trial)))
+    return out
+
+
+class Remembering:
+    """An engine whose proposals are answered at once where an earlier run has evaluated them; only the others are passed on."""
+
+    def __init__(self, engine: Engine, known: Mapping[str, list[tuple[Config, Result]]], family: str) -> None:
+        """`family` is that of proposals which name none."""
+        self._engine, self._known, self._family = engine, known, family
+
+    def propose(self) -> Proposal | None:
+        """The engine's next proposal that nothing is known of."""
+        while (proposal := self._engine.propose()) is not None:
+            result = self._remembered(proposal)
+            if result is None:
+                return proposal
+            self._engine.tell(proposal, result)
+        return None
+
+    @property
+    def is_done(self) -> bool:
+        """The engine's own word."""
+        return self._engine.is_done
+
+    def observe(self, proposal: Proposal, step: int, value: float) -> bool:
+        """The engine's own word."""
+        return self._engine.observe(proposal, step, value)
+
+    def tell(self, proposal: Proposal, result: Result) -> None:
+        """Passed on."""
+        self._engine.tell(proposal, result)
+
+    def close(self) -> None:
+        """Passed on."""
+        self._engine.close()
+
+    def _remembered(self, proposal: Proposal) -> Result | None:
+        if proposal.rows is not None or proposal.until is not None or proposal.continues is not None:
+            return None  # a part of a trial is another measurement
+        known = self._known.get(proposal.family or self._family, [])
+        return next((result for config, result in known if config == proposal.config), None)

@@ -235,7 +235,7 @@ class Walk:
                 return soft_end is not None and elapsed() >= soft_end and not (self.is_own and self.recorder.state.best is None)
 
             end = drive(
-                Gate(engine, is_late, at_least=at_least),
+                Gate(self._remembering(engine, purpose), is_late, at_least=at_least),
                 self.pool,
                 stage=stage.name,
                 family=self.plan.family,
@@ -265,6 +265,13 @@ class Walk:
             return not self.was_interrupted
         finally:
             engine.close()
+
+    def _remembering(self, engine: Engine, purpose: str) -> Engine:
+        """`engine`, told at once what an earlier run has evaluated on these splits; the fresh ones of the confirm stage are others."""
+        from advisor.session.continuing import Remembering, carried
+
+        known = carried(self.recorder.state) if purpose == "search" else {}
+        return Remembering(engine, known, self.plan.family) if known else engine
 
     def trials_left(self) -> int | None:
         """Evaluations that are still allowed: the user's cap counts all of them, the plan's counts those of its family."""
