@@ -100,6 +100,8 @@ class Example:
     """Facts; all others are unknown."""
     verdict: Verdict
     """What the conditions must say."""
+    gives: Mapping[str, Any] | None = None
+    """What the rule must then say: the fields it sets, the strategy, the shortlist, or the parts of a hyperparameter; None: not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,8 @@ class StrategyEntry:
     """Where the knowledge comes from."""
     place: str
     """File and line."""
+    examples: tuple[Example, ...] = ()
+    """Cases with the verdict of all that it requires and needs."""
     table: Mapping[str, Any] = field(default_factory=dict)
     """The entry as written, for its hash."""
 
@@ -276,11 +280,11 @@ class Rulebook:
     def hash(self) -> str:
         """SHA-256 over the canonical content of every rule, strategy and family in force.
 
-        Comments and layout do not count, nor what a rule was measured to do: neither changes a plan.
+        Comments and layout do not count, nor do examples and what a rule was measured to do: they change no plan.
         """
         content = {
-            "rules": [encode({k: v for k, v in r.table.items() if k != "evidence"}) for r in self.rules],
-            "strategies": [encode(s.table) for s in self.strategies.values()],
+            "rules": [encode({k: v for k, v in r.table.items() if k not in ("evidence", "example")}) for r in self.rules],
+            "strategies": [encode({k: v for k, v in s.table.items() if k != "example"}) for s in self.strategies.values()],
             "families": [f.model_dump(mode="json") for f in self.families.values()],
             "roles": [encode(r.model_dump()) for r in self.roles],
             "recipes": [encode(r.model_dump()) for r in self.recipes],

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from advisor.core.derived import Given
+from advisor.core.derived import Given, Situation
 from advisor.core.predicates import AtLeast, Below, Predicate, Verdict
-from advisor.core.rules import Example, Rulebook
+from advisor.core.rules import Bound, Example, Rule, Rulebook, StrategyEntry
+from advisor.core.spaces import PARTS, follow
 
 JUST = 0.05
 """An example just misses a threshold within this part of it, or by one where whole numbers are counted."""
@@ -16,15 +17,53 @@ JUST = 0.05
 def example_faults(rulebook: Rulebook, faults: list[str]) -> int:
     """How many examples there are; those that are wrong, and those that are missing, go to `faults`."""
     count = 0
-    for rule in rulebook.rules:
+    for rule in (*rulebook.rules, *map(as_rule, rulebook.strategies.values())):
         count += len(rule.examples)
         about = f"{rule.place}: rule {rule.id!r}: "
         for example in rule.examples:
             said = rule.verdict(Given(example.given))
             if said is not example.verdict:
                 faults.append(f"{about}an example says {example.verdict}, the conditions say {said}")
+            if example.verdict is Verdict.HOLDS and example.gives is not None and (found := gives(rule, example)) != dict(example.gives):
+                faults.append(f"{about}an example says {dict(example.gives)}, the rule says {found}")
         faults += [about + what for what in missing(rule.when, rule.examples)]
+        if effect_of(rule) and not any(e.gives for e in rule.examples):
+            faults.append(f"{about}no example tells what it gives")
     return count
+
+
+def as_rule(entry: StrategyEntry) -> Rule:
+    """The conditions of a strategy as a rule without effect."""
+    return Rule(
+        id=f"strategy {entry.strategy}",
+        place=entry.place,
+        when=(*entry.requires, *entry.needs),
+        because=entry.because,
+        source=entry.source,
+        examples=entry.examples,
+    )
+
+
+def effect_of(rule: Rule) -> bool:
+    """True for a rule whose effect is a value; a tip's is its text."""
+    return bool(rule.recommend is not None or rule.shortlist or rule.sets or rule.adjust is not None)
+
+
+def gives(rule: Rule, example: Example) -> dict[str, Any]:
+    """What `rule` says in an example in which it holds, as the file writes it."""
+    if rule.recommend is not None:
+        return {"recommend": str(rule.recommend)}
+    if rule.shortlist:
+        return {"shortlist": list(rule.shortlist)}
+    if rule.adjust is None:
+        return dict(rule.sets)
+    out: dict[str, Any] = {}
+    for part in PARTS:
+        wanted = getattr(rule.adjust, part)
+        value = follow(wanted, Situation(example.given)) if isinstance(wanted, Bound) else wanted
+        if value is not None and (value is not False or part == "fix"):
+            out[part] = float(f"{value:.6g}") if isinstance(wanted, Bound) else value
+    return out
 
 
 def missing(when: Sequence[Predicate], examples: Sequence[Example]) -> list[str]:

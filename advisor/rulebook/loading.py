@@ -28,7 +28,7 @@ from advisor.core.vocabulary import vocabulary
 
 _RULE_KEYS = ("id", "when", "because", "source", "example", "overrides", "recommend", "shortlist", "set", "advise", "adjust", "evidence")
 _EFFECTS = ("recommend", "shortlist", "set", "advise", "adjust")
-_STRATEGY_KEYS = ("name", "engine", "requires", "needs", "settings", "because", "source")
+_STRATEGY_KEYS = ("name", "engine", "requires", "needs", "settings", "because", "source", "example")
 _ADJUST_KEYS = ("parameter", "low", "high", "fix", "default", "unit", "freeze")
 _BOUND_KEYS = ("fact", "times", "at_least", "at_most", "power_of_two")
 _Page = TypeVar("_Page", bound=Value)
@@ -198,6 +198,7 @@ class _Reader:
             because=str(table.get("because", "")),
             source=str(table.get("source", "")),
             place=str(place),
+            examples=self._examples(table.get("example", []), place, about),
             table=table,
         )
 
@@ -342,7 +343,7 @@ class _Reader:
         out = []
         known = vocabulary()
         for table in tables if isinstance(tables, list) else []:
-            self._check_keys(table, ("given", "verdict"), str(place), f"{about}example: ")
+            self._check_keys(table, ("given", "verdict", "gives"), str(place), f"{about}example: ")
             given: dict[str, Any] = {}
             for fact, value in dict(table.get("given", {})).items():
                 if fact not in known:
@@ -356,7 +357,7 @@ class _Reader:
             if verdict not in tuple(Verdict):
                 self.faults.append(f"{place.of('verdict')}: {about}example: unknown verdict {verdict!r}. {nearest(verdict, list(Verdict))}")
                 continue
-            out.append(Example(given, Verdict(verdict)))
+            out.append(Example(given, Verdict(verdict), table.get("gives")))
         return tuple(out)
 
     def _effect(self, kind: str, value: Any, place: _Place, about: str, family: str | None) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import math
 import random
 from typing import Any
 
+from advisor.core.derived import LIBRARIES
 from advisor.core.facts import Answers, Column, ColumnKind, Dataset, Facts, Goal, Gpu, Hardware, Measured, Suspicion, Task, Unknown
 from advisor.core.objective import Fidelity, OwnObjective
 from advisor.core.own import FAMILY
 from advisor.core.plan import Strategy
 from advisor.core.rules import Rulebook
-from advisor.core.space import Choice, Float, Int, SearchSpace
+from advisor.core.space import Choice, Float, Group, Int, SearchSpace
 
 LOST = Unknown(reason="lost, to see what is decided without it")
 GIB = 1024**3
@@ -28,7 +29,10 @@ def varied(seed: int, book: Rulebook) -> Facts:
     if data is None:
         facts = Facts(hardware=machine, objective=_objective(draw), answers=answers, engines=engines)
         return facts.model_copy(update={"measured": (_measured(draw, FAMILY),)}) if draw.random() < 0.7 else facts
-    facts = Facts(hardware=machine, data=data, answers=answers, engines=engines)
+    libraries = tuple(n for n in LIBRARIES if draw.random() < 0.5)
+    if book.families[answers.model].library not in (None, *libraries) if answers.model != "auto" else False:
+        libraries = tuple(LIBRARIES)
+    facts = Facts(hardware=machine, data=data, answers=answers, engines=engines, libraries=libraries)
     if answers.model != "auto" and draw.random() < 0.6:
         facts = facts.model_copy(update={"measured": (_measured(draw, answers.model),)})
     return facts
@@ -148,6 +152,8 @@ def _table(draw: random.Random) -> Dataset:
 
 def _answers(draw: random.Random, data: Dataset | None, book: Rulebook) -> Answers:
     values: dict[str, Any] = {"goal": draw.choice([*Goal, Goal.BEST, Goal.BEST]), "budget_seconds": around(draw, 3, 3e5)}
+    if data is not None and data.rows < 500 and draw.random() < 0.3:
+        values["budget_seconds"] = around(draw, 0.2, 3)
     if draw.random() < 0.2:
         values["trials"] = int(around(draw, 1, 3000))
     if data is None:
@@ -159,9 +165,15 @@ def _answers(draw: random.Random, data: Dataset | None, book: Rulebook) -> Answe
         values["group"] = "x1"
     if draw.random() < 0.1 and data.numeric_columns > 2:
         values["time"] = "x2"
+    if draw.random() < 0.2 and data.task in (Task.BINARY, Task.MULTICLASS):
+        values["metric"] = "accuracy"
+    if draw.random() < 0.1:
+        values["seed"] = draw.randint(0, 9)
     if draw.random() < 0.4:
         fitting = [f.name for f in book.families.values() if data.task in f.estimators and (data.image_side or not f.needs_images)]
         values["model"] = draw.choice(fitting)
+        if draw.random() < 0.1:
+            values["freeze"] = book.families[values["model"]].space.default()
     return Answers(**values)
 
 
@@ -178,6 +190,10 @@ def _objective(draw: random.Random) -> OwnObjective:
         parameters["kind"] = Choice(["a", "b"])
         if draw.random() < 0.5:
             parameters["part"] = Float(0.0, 1.0, when={"kind": ["a"]})
+    elif draw.random() < 0.2:
+        parameters |= {"depth": Int(1, 3), "part": Float(0.0, 1.0, when={"depth": [2, 3]})}
+    if draw.random() < 0.2:
+        parameters |= {f"decay_{i}": Float(1e-6, 1.0, log=True, group=Group.REGULARISATION) for i in range(24)}
     is_steps = draw.random() < 0.5
     return OwnObjective(
         name="train:objective",
