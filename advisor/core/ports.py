@@ -121,7 +121,10 @@ class Scribe(Protocol):
         ...
 
     def changed(self, key: int, step: int, config: Config, *, parent: int | None = None, because: str) -> None:
-        """From after `step` on the trial runs under `config`; `parent` is the key of the trial whose weights it took."""
+        """From after `step` on the trial runs under `config`; `parent` is the key of the trial whose weights it took.
+
+        `because` may say ``{parent}`` for that trial, which is known to people by another number.
+        """
         ...
 
     def ended(self, key: int, result: Result, *, cure: str = "") -> None:

@@ -631,7 +631,7 @@ class _Run:
         if told is None:
             return
         told.config, told.has_diverged = _decoded(self.loop.space, trial.config), False
-        because = f"its score was in the lowest quarter; it goes on from trial {parent.key} at step {step}" if parent else "exploit"
+        because = f"its score was in the lowest quarter; it goes on from trial {{parent}} at step {step}" if parent else "exploit"
         self.scribe.changed(told.key, step, told.config, parent=parent.key if parent else None, because=because)
 
     def completed(self, trial: Any) -> None:

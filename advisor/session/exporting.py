@@ -98,7 +98,8 @@ SCRIPT_SECONDS = 3.0
 def offer_script(walk: Walk) -> None:
     """Writes ``script.py`` at the end of a run where there is time for it; what keeps it from that is noted, and ends nothing."""
     how = f"`advisor export {walk.folder.path.name} --as script` writes it."
-    if walk.remaining() < SCRIPT_SECONDS:
+    is_cheap = walk.is_own or "sklearn.model_selection" in sys.modules  # then nothing has to be imported for it
+    if walk.remaining() < SCRIPT_SECONDS and not is_cheap:
         walk.recorder.emit(Noted(text=f"script.py was not written: the budget is used up. {how}"))
         return
     try:

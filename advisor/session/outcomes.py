@@ -108,9 +108,16 @@ def _own_outcome(run: str, state: StudyState, plan: Plan) -> Outcome:
         seconds=round(state.elapsed, 3),
         schedule=_schedule(state, trial),
         findings=findings_of(run, state),
-        reasons={"heldout_score": why, "gain": why, "shipped": "no model is kept of an objective of your own"},
+        reasons={"heldout_score": why, "gain": why, "shipped": _kept(state)},
         plan=plan,
     )
+
+
+def _kept(state: StudyState) -> str:
+    """What is left of the best trial of an objective of the user's own."""
+    if state.saved is None:
+        return "no model is kept of an objective of your own"
+    return f"nothing was compared on fresh splits; best/ holds what trial {state.saved.trial} saved"
 
 
 def _records(state: StudyState) -> tuple[TrialRecord, ...]:

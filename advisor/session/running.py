@@ -178,7 +178,7 @@ def _walk(walk: Walk) -> None:
             where=walk.folder.path.name,
             cure=f"Give it more time, such as --budget {3 * seconds:.0f}s.",
         )
-    _export_study(walk)
+    export_study_in_time(walk)
     offer_script(walk)
     _end(walk.recorder, walk.folder, RunFinished(status="stopped" if walk.has_stopped else "done"))
 
@@ -187,11 +187,14 @@ STUDY_SECONDS = 4.0
 """What writing ``study.db`` takes for a thousand trials, SQLAlchemy's import included. Seen: 3.5 s on two busy cores."""
 
 
-def _export_study(walk: Walk) -> None:
-    """Rebuilds ``study.db`` for other tools where there is time for it; a run that has used its budget says that it is left out."""
-    from advisor.engines.optuna_study import export_study
+def export_study_in_time(walk: Walk) -> None:
+    """Rebuilds ``study.db`` for other tools where there is time for it; a run that has used its budget says that it is left out.
 
-    if walk.remaining() > STUDY_SECONDS * (1 + len(walk.recorder.state.trials) / 1000):
+    Where the search has imported Optuna already, writing takes no time to speak of.
+    """
+    if "optuna" in sys.modules or walk.remaining() > STUDY_SECONDS * (1 + len(walk.recorder.state.trials) / 1000):
+        from advisor.engines.optuna_study import export_study
+
         export_study(walk.recorder.state, walk.folder.study)
     else:
         walk.recorder.emit(Noted(text="study.db was not written: the budget is used up. The journal holds everything."))

@@ -65,6 +65,7 @@ class StageScribe:
     def changed(self, key: int, step: int, config: Config, *, parent: int | None = None, because: str) -> None:
         """Journals a change in flight."""
         source = None if parent is None else self._numbers[parent]
+        because = because.replace("{parent}", str(source))
         self._walk.recorder.emit(ConfigChanged(trial=self._numbers[key], step=step, config=config, parent=source, reason=because))
 
     def ended(self, key: int, result: Result, *, cure: str = "") -> None:

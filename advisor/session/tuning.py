@@ -30,7 +30,7 @@ from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, recommend, save_plan
 from advisor.session.recording import MemoryJournal, Recorder
 from advisor.session.reporting import finished_report, offer_report
-from advisor.session.running import THREAD_VARIABLES, memory_cap, versions
+from advisor.session.running import THREAD_VARIABLES, export_study_in_time, memory_cap, versions
 from advisor.session.searching import pilot, search
 from advisor.session.tracking import tracked
 from advisor.session.walking import SHUTDOWN_SECONDS, Walk
@@ -255,10 +255,9 @@ def _end(walk: Walk, event: RunFinished, *, is_kept: bool) -> None:
         walk.recorder.emit(event)
         return
     page = finished_report(walk.folder, fold(walk.recorder.state, event), seconds_left=walk.remaining())
+    if any(walk.recorder.state.counts().values()):  # an empty study is none
+        export_study_in_time(walk)
     walk.recorder.emit(event)
-    from advisor.engines.optuna_study import export_study
-
-    export_study(walk.recorder.state, walk.folder.study)
     result = outcome_of(str(walk.folder.path), walk.recorder.state)
     write_atomically(walk.folder.result, json.dumps(result.to_mapping(), indent=2, allow_nan=False))
     offer_report(walk.folder, page)

@@ -231,7 +231,7 @@ class TrialRun:
         if _is_no_count(step):
             raise _InvalidError(f"step {step!r} is no whole number from 1", "Count steps from 1, absolute.")
         if self._values and step <= self._values[-1][0]:
-            raise _InvalidError(f"step {step} follows step {self._values[-1][0]}", "Yield growing steps.")
+            raise _InvalidError(f"step {step} follows step {self._values[-1][0]}", "Give steps that grow.")
         score = None if measurement.score is None else finite(measurement.score)
         self._last = measurement
         self._values.append((int(step), value))

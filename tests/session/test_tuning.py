@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import os
@@ -282,6 +283,45 @@ def test_an_objective_that_cannot_travel_is_refused_before_the_first_trial(tmp_p
     assert follow(tmp_path / "run").poll().trials == {}
 
 
+class Unloadable:
+    """Pickles, and fails wherever it is loaded."""
+
+    def __reduce__(self) -> Any:
+        return exec, ("raise ImportError('no such library here')",)
+
+    def __call__(self, config: dict[str, Any]) -> float:
+        return 0.0
+
+
+def test_an_objective_that_no_worker_can_load_is_refused_before_the_first_trial(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be loaded in a worker: ImportError: no such library here"):
+        advisor.tune(Unloadable(), {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
+    assert follow(tmp_path / "run").poll().trials == {}
+
+
+class Keeps:
+    """Scores its configuration, and can say what it made of it."""
+
+    def __call__(self, config: dict[str, Any]) -> float:
+        return float(config["x"])
+
+    def save_last(self, path: str) -> None:
+        Path(path).write_text("model")
+
+
+def test_what_the_best_trial_saved_is_told_of(tmp_path: Path) -> None:
+    found = advisor.tune(Keeps(), {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
+    assert (tmp_path / "run" / "best" / "model.joblib").read_text() == "model"
+    assert "best/ holds what trial" in found.reasons["shipped"]
+
+
+def test_a_run_that_used_all_of_its_budget_has_its_script(tmp_path: Path) -> None:
+    ticks = itertools.count(1000)
+    found = advisor.tune(bowl, SPACE, budget_seconds=300, clock=lambda: float(next(ticks)), run_dir=tmp_path / "run")
+    assert found.seconds >= 298
+    assert "test_tuning" in (tmp_path / "run" / "script.py").read_text()
+
+
 def test_predicting_with_a_run_of_an_own_objective_is_refused_for_what_it_is(tmp_path: Path) -> None:
     run = tmp_path / "run"
     advisor.tune(lambda c: float(c["x"]), {"x": advisor.Float(0, 1)}, max_trials=2, isolation="inline", run_dir=run)
@@ -388,17 +428,25 @@ class Population:
                 scribe.measured(key, step, value)
             if epoch == 2:
                 configs[1] = {"x": 1.0, "rate": 0.012}
-                scribe.changed(1, 2, configs[1], parent=0, because="exploit")
+                scribe.changed(1, 2, configs[1], parent=0, because="it goes on from trial {parent}")
         for key, step in enumerate(steps):
             scribe.ended(key, Result("pruned", step[1] - key, steps=(step,), cause="the stage was over"))
 
 
-def test_a_population_ended_by_the_deadline_ends_with_the_schedule_it_had_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_population_ended_by_the_deadline_ends_with_the_schedule_it_had_learned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock = Simulated()
     monkeypatch.setattr("advisor.session.searching.loop_for", lambda _walk, _stage: Population(clock))
     space = {"x": SPACE["x"], "rate": SPACE["rate"]}
     found = advisor.tune(
-        clock.objective, space, fidelity=EPOCHS, goal="schedule", strategy="pbt", force=True, budget_seconds=500, clock=clock
+        clock.objective,
+        space,
+        fidelity=EPOCHS,
+        goal="schedule",
+        strategy="pbt",
+        force=True,
+        budget_seconds=500,
+        clock=clock,
+        run_dir=tmp_path / "run",
     )
     # The default takes 120 s; the members get what is left less once more that with a slack of a fifth: five looks of 40 s.
     last = found.trials[-1]
@@ -406,6 +454,8 @@ def test_a_population_ended_by_the_deadline_ends_with_the_schedule_it_had_learne
     assert max(t.number for t in found.trials if t.status == "pruned") < last.number
     assert found.best_value == last.value, "trained from the start under the schedule, to the last step"
     assert [(s.step, s.config["rate"]) for s in found.schedule] == [(0, 0.01), (2, 0.012)]
+    (exploit,) = [c for t in follow(tmp_path / "run").poll().trials.values() for c in t.changes if c.parent is not None]
+    assert exploit.reason == f"it goes on from trial {exploit.parent}", "by the number that people know it by"
     assert clock.now - 1000.0 <= 500
 
 
