@@ -86,7 +86,7 @@ class _Reading:
     def loss(self, which: str) -> list[float]:
         found = self._validation if which == "validation" else self._train
         if found is None:
-            raise _NotTold(f"the curve has no {which} scores")
+            raise _NotTold(f"the curve has no {'training' if which == 'train' else which} scores")
         if len(found) < FEWEST_POINTS:
             raise _NotTold(f"{len(found)} finite points, {FEWEST_POINTS} needed")
         return found

@@ -99,7 +99,7 @@ def show(name: str, value: object) -> str:
     """`value` of the symptom `name` in a sentence: shares in percent, other numbers with three significant digits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{value}"
-    if name.endswith("_ratio") and abs(value) < 10:
+    if (name.endswith("_ratio") or name in ("parameter.explained", "parameter.top_shift")) and abs(value) < 10:
         return f"{value:.0%}".replace("%", " %") if abs(value) >= 0.095 or value == 0 else f"{100 * value:.2g} %"
     if name.endswith("_chance") or name == "pair.chance":
         return f"{value:.2g}"

@@ -159,10 +159,7 @@ def _named(header: Sequence[str], known: Iterable[str]) -> int | None:
 
 def _layout(header: list[str], rows: Sequence[Row], path: Path, notes: list[str]) -> _Layout:
     step = _named(header, _STEP)
-    trial = next(
-        (i for i, h in enumerate(header) if i != step and [*words(h), ""][0] in _TRIAL and len(words(h)) <= 2 and _is_key(i, rows)),
-        None,
-    )
+    trial = next((i for i, h in enumerate(header) if i != step and _names_trials(words(h)) and _is_key(i, rows)), None)
     fold = _named([h if i not in (step, trial) else "" for i, h in enumerate(header)], _FOLD)
     phase = next(
         (i for i, h in enumerate(header) if i not in (step, trial, fold) and [*words(h), ""][-1] in _PHASE and not _is_numeric(i, rows)),
@@ -204,6 +201,11 @@ def _layout(header: list[str], rows: Sequence[Row], path: Path, notes: list[str]
             notes.append(f"Of the columns {', '.join(values)} the first is read.")
         values = {"": values[first]}
     return _Layout(step, trial, fold, phase, values, metric or "")
+
+
+def _names_trials(said: Sequence[str]) -> bool:
+    """True for ``trial``, ``run_name``, ``trial id``; not for ``run a``, which is one curve of a wide table."""
+    return bool(said) and said[0] in _TRIAL and (len(said) == 1 or (len(said) == 2 and said[1] in ("id", "name", "number", "index", "key")))
 
 
 def _is_key(column: int, rows: Sequence[Row]) -> bool:

@@ -46,7 +46,8 @@ def _finding(number: int, finding: Finding) -> list[str]:
     for label, text in rows:
         if text:
             sentence = shown(text).rstrip(".") + ("" if label == "source" else ".")
-            sentence = sentence[0].upper() + sentence[1:] if label != "source" else sentence
+            if label != "source" and not sentence.startswith(finding.about):
+                sentence = sentence[0].upper() + sentence[1:]
             lines += textwrap.wrap(
                 sentence, WIDTH, initial_indent=f"   {label:<{_LABEL - 3}}", subsequent_indent=" " * _LABEL, break_on_hyphens=False
             )
