@@ -44,6 +44,9 @@ bench: $(STAMP)  ## the benchmarks; figures as ratios measured side by side
 snapshots: $(STAMP)  ## accept the screens as they are now
 	$(BIN)/python -m pytest tests/tui --snapshot-update
 
+screenshots: $(STAMP)  ## draw the screens as SVG into docs/screenshots; look at them
+	$(BIN)/python -m tests.tui.screenshots
+
 docs: $(STAMP)  ## write the reference pages from the code
 	$(BIN)/python -m tests.reference
 

@@ -120,6 +120,10 @@ def draw(curve: Curve, width: int, height: int, *, axis: int, x_label: str) -> C
 
     for x, y in {(column(x), row(y)) for x, y in curve.points}:
         dot("point", x, y)
+        if curve.is_bold:  # two by two, so that each is seen
+            near_x, near_y = min(across - 1, x ^ 1), min(down - 1, y ^ 1)
+            for spot in ((near_x, y), (x, near_y), (near_x, near_y)):
+                dot("point", *spot)
     if curve.level is not None:
         for x_dot in range(across):
             if x_dot % 6 < 3:

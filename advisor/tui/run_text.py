@@ -49,25 +49,24 @@ def summary(state: StudyState, *, elapsed: float, is_alive: bool, asked: str, wa
         (f"stage {shown(state.stage)} · {shown(strategy)}" if state.stage else "", "$quiet"),
         (f"  {waits}", "bold $text-warning"),
     )
-    gauge = 24 if width >= 110 else 10
+    gauge = 24 if width >= 110 else 6
     left = total - elapsed
     ahead = outlook(state, elapsed=elapsed)
-    ends = (
-        "ending" if left <= 0 else f"{clock(left)} left" if ahead is None else f"ends in {between(ahead.seconds_low, ahead.seconds_high)}"
-    )
+    band, ends = f"~{max(expected, done)}", f"{clock(left)} left" if left > 0 else "ending"
     if ahead is not None:
-        expected = max(done, (ahead.trials_low + ahead.trials_high) // 2)
-    band = "" if ahead is None or ahead.trials_low == ahead.trials_high else f", {ahead.trials_low}–{ahead.trials_high} trials"
+        expected = (ahead.trials_low + ahead.trials_high) // 2
+        band = f"~{ahead.trials_low}" + (f"–{ahead.trials_high}" if ahead.trials_high > ahead.trials_low else "")
+        ends = f"ends in {between(ahead.seconds_low, ahead.seconds_high)}" if left > 0 else "ending"
     second = Content.assemble(
         ("Trials ", "$quiet"),
         (f"{done}", "bold"),
-        f" / ~{expected} ",
+        f" / {band} ",
         (bar(done / expected if expected else 0.0, gauge), "$accent"),
         ("   Time ", "$quiet"),
         (clock(elapsed), "bold"),
         f" / {clock(total)} ",
         (bar(elapsed / total if total else 0.0, gauge), "$accent"),
-        (f"   {ends}{band}" if is_alive else "", "$quiet"),
+        (f"   {ends}" if is_alive else "", "$quiet"),
     )
     return lines([first, second, _findings_line(state, counts)])
 

@@ -136,16 +136,18 @@ async def test_only_a_running_trial_can_be_skipped() -> None:
         assert len(walk.sent) == 1
 
 
-async def test_more_time_is_asked_for_before_it_is_added() -> None:
+async def test_time_is_given_and_taken_as_it_is_written() -> None:
     walk = FakeWalk()
     async with watching(walk).run_test() as pilot:
         run = await on_screen(pilot, RunScreen)
         await until(pilot, lambda: run.state.trials)
         await pilot.press("b", "enter")
-        await on_screen(pilot, RunScreen)
-        assert walk.sent == []
-        await pilot.press("b", "y")
+        assert walk.sent == [], "Enter alone gives no time"
+        await pilot.press("plus", "5", "m", "enter")
         await until(pilot, lambda: walk.sent == [("budget", 300.0)])
+        await on_screen(pilot, RunScreen)
+        await pilot.press("b", "minus", "2", "m", "enter")
+        await until(pilot, lambda: walk.sent == [("budget", 300.0), ("budget", -120.0)])
 
 
 async def test_an_engine_that_is_gone_is_named_and_c_starts_another() -> None:

@@ -56,18 +56,23 @@ class ColumnsScreen(ModalScreen[tuple[str, Any] | None]):
         self._facts = facts
         self._finds = find
         self._columns = facts.data.columns
+        self._widths = (30, 17)
 
     def compose(self) -> ComposeResult:
         with Vertical() as frame:
             frame.border_title = f"Columns of {shown(self._facts.data.source, longest=60)}"
             frame.border_subtitle = f"{len(self._columns)} and the target"
             yield Find(placeholder="part of a name", id="find")
-            yield Static(muted(f"{fit('column', 30)} {fit('kind', 17)} {'missing':>8} {'distinct':>9}  role"), id="head")
+            yield Static("", id="head")
             yield RowList("", id="columns")
             yield Static("", id="about", markup=False)
-            yield Static("x leave out / take back · t predict it · g group · o time order · w weights · / find · Esc closes", id="keys")
+            yield Static("x leave out or back · t target · g group · o time · w weights · / find", id="keys")
 
     def on_mount(self) -> None:
+        wide = self.app.size.width >= 100
+        self._widths = (30, 17) if wide else (18, 13)
+        name, kind = self._widths
+        self.query_one("#head", Static).update(muted(f"{fit('column', name)} {fit('kind', kind)} {'missing':>7} {'distinct':>8}  role"))
         self._fill("")
         self.query_one("#columns", RowList).focus()
         if self._finds:
@@ -126,10 +131,11 @@ class ColumnsScreen(ModalScreen[tuple[str, Any] | None]):
 
     def _row(self, column: Column) -> Content:
         role, style = role_of(column, self._facts)
+        name, kind = self._widths
         missing = f"{column.missing_ratio:.1%}" if column.missing_ratio else "–"
         return Content.assemble(
-            (fit(shown(column.name), 30), "bold"),
-            f" {fit(column.kind.value.replace('_', ' '), 17)} {missing:>8} {_count(column.distinct):>9}  ",
+            (fit(shown(column.name), name), "bold"),
+            f" {fit(column.kind.value.replace('_', ' '), kind)} {missing:>7} {_count(column.distinct):>8}  ",
             (role, style),
         )
 
@@ -160,7 +166,7 @@ def role_of(column: Column, facts: Facts) -> tuple[str, str]:
     if column.kind.value in ("identifier", "constant"):
         return f"✗ not used: {column.kind.value}", "$quiet"
     if any(leak.column == column.name for leak in data.leaks):
-        return "! feature, may give the target away", "$text-warning"
+        return "! feature, perhaps a leak", "$text-warning"
     return "feature", ""
 
 

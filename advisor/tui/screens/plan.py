@@ -297,5 +297,5 @@ class PlanScreen(Page):
 
 
 def _row_text(row: Row) -> list[tuple[str, str] | str]:
-    parts: list[tuple[str, str] | str] = [(row.text, "bold"), (f"  {row.note}" if row.note else "", "$quiet")]
-    return [*parts, ("  yours", "bold $accent")] if row.is_yours else parts
+    mark = ("  yours", "bold $accent") if row.is_yours else ""
+    return [(row.text, "bold"), mark, (f"  {row.note}" if row.note else "", "$quiet")]

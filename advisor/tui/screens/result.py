@@ -262,7 +262,10 @@ def next_step(outcome: Outcome) -> list[Content | str]:
     if ahead is None:
         return []
     more = f"{duration(outcome.plan.budget.seconds)} more, about {ahead.trials} trials, should bring {number(ahead.gain, 2)} ± "
-    hint = "That is little: better data or other features will bring more." if ahead.gain <= ahead.error / 2 else "c makes a plan of it."
+    is_little = ahead.gain <= ahead.error
+    hint = (
+        "Within its error: other features or more rows may bring more. c plans it all the same." if is_little else "c makes a plan of it."
+    )
     return ["", heading("Next step"), f"{more}{number(ahead.error, 2)} {shown(outcome.metric)} on validation. {hint}"]
 
 

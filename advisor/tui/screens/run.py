@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 from advisor.core.diagnosis import Finding
 from advisor.core.errors import AdvisorError
 from advisor.core.events import StudyState, TrialState
-from advisor.report.wording import duration, parse_duration, shown
+from advisor.report.wording import parse_duration, shown
 from advisor.tui.background import Finished, run_behind
 from advisor.tui.frame import Ask, Page, Panel, Reading, lines, muted, wording_of
 from advisor.tui.plot import Plot
@@ -27,9 +27,6 @@ from advisor.tui.trial_view import TrialView, trial_text
 from advisor.tui.trials import SORTS, TrialTable
 from advisor.tui.walk import Command
 from advisor.tui.watching import Gauges, Seen, gauges_text, watch
-
-MORE_SECONDS = 300.0
-"""Budget added by one press."""
 
 
 class FilterLine(Input):
@@ -213,8 +210,8 @@ class RunScreen(Page):
 
     def action_budget(self) -> None:
         """Gives more or less time, as written."""
-        hint = "Added to the budget of this run; a minus takes it away, such as -2m"
-        self.app.push_screen(LineEditor("More or less time", f"+{duration(MORE_SECONDS)}", hint=hint, take=self._give_time))
+        hint = "Such as +5m, or -2m to take time away"
+        self.app.push_screen(LineEditor("More or less time", "", hint=hint, take=self._give_time))
 
     def _give_time(self, text: str) -> None:
         sign = -1.0 if text.startswith("-") else 1.0
