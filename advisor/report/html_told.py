@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from advisor.core.events import StudyState
@@ -41,8 +41,6 @@ class Told:
     """Wall-clock seconds since the epoch at which the report is written."""
     version: str = ""
     """The advisor's."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """More to say in `findings_section`: title to lines."""
 
     def clean(self, text: object, longest: int = 400) -> str:
         """`text` as others may read it: control characters shown, credentials struck out, the far end of a long one cut."""

@@ -164,10 +164,22 @@ def findings_section(told: Told) -> Section | None:
         right=(0,),
         note=f"The first {len(kept)} of {len(rows)}." if len(rows) > len(kept) else "",
     )
-    more = [Table(("", str(title)), tuple(("", told.clean(line, 800)) for line in lines)) for title, lines in told.extra.items()]
-    if not rows and not more:
+    found = [f for f in told.outcome.findings if f.id != "note"]
+    diagnosed = Table(
+        ("weight", "what was seen", "what it comes from", "what was done, or is to be done"),
+        tuple(
+            (
+                f.level,
+                told.clean(f"{f.title} ({f.about}): {f.seen}" if f.about else f"{f.title}: {f.seen}", 800),
+                told.clean(f.cause, 600),
+                told.clean(f"Done: {f.done}" if f.done else f"To do: {f.cure}" if f.cure else "", 600),
+            )
+            for f in found[:40]
+        ),
+    )
+    if not rows and not found:
         return None
-    return Section("findings", "Findings, and what was done", [], [], [*([table] if rows else []), *more])
+    return Section("findings", "Findings, and what was done", [], [], [*([diagnosed] if found else []), *([table] if rows else [])])
 
 
 def environment_section(told: Told) -> Section:

@@ -78,6 +78,7 @@ def bowl(config: dict[str, float]) -> float:
     return (config["x"] - 0.3) ** 2
 
 
+@pytest.mark.slow
 def test_every_run_ends_with_its_report_which_names_the_command_or_the_call(tmp_path: Path) -> None:
     advisor.tune(bowl, {"x": advisor.Float(0.0, 1.0)}, max_trials=12, budget_seconds=20, run_dir=tmp_path / "one", isolation="inline")
     page = (tmp_path / "one" / "report.html").read_text()
@@ -85,6 +86,7 @@ def test_every_run_ends_with_its_report_which_names_the_command_or_the_call(tmp_
     assert "Finished" in page
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_made_harms_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from advisor.report import html
 
