@@ -12,11 +12,12 @@ import shutil
 import signal
 import string
 import subprocess
+import tarfile
 import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,6 +135,7 @@ class CommandObjective:
         used = {name for word in self._words for name in word.names}
         self.is_resumable = "checkpoint" in used
         """True when the command is given a path to keep its state in."""
+        self._last: str | None = None
         self._check(names, used, fidelity)
         self._is_own_folder = folder is None
         self._folder: str | None = None
@@ -202,11 +204,42 @@ class CommandObjective:
                 f"a {type(checkpoint).__name__} is no checkpoint of a command", where="checkpoint", cure="Start the trial again."
             )
         path = self._checkpoint_path(checkpoint)
+        self._forget_last()
         try:
-            return (yield from self._steps(config, path, checkpoint))
+            answer = yield from self._steps(config, path, checkpoint)
+            self._keep_last(path)
+            return answer
         finally:
             if path is not None:
                 _remove(path)
+
+    @property
+    def save_last(self) -> Callable[[str], None] | None:
+        """Writes what the last trial that ran in full had left as its checkpoint; a folder becomes a tar archive.
+
+        None where the command is given no checkpoint.
+        """
+        return self._save_last if self.is_resumable else None
+
+    def _save_last(self, path: str) -> None:
+        if self._last is None:
+            raise InputError("the command has written no checkpoint", where="{checkpoint}", cure="Write the state to that path.")
+        if Path(self._last).is_dir():
+            with tarfile.open(path, "w") as archive:
+                archive.add(self._last, arcname="checkpoint")
+        else:
+            shutil.copyfile(self._last, path)
+
+    def _keep_last(self, path: Path | None) -> None:
+        if path is not None and path.exists():
+            kept = path.with_name(f"last-{uuid.uuid4().hex}")
+            path.rename(kept)
+            self._last = str(kept)
+
+    def _forget_last(self) -> None:
+        if self._last is not None:
+            _remove(Path(self._last))
+            self._last = None
 
     def arguments(self, config: Config, checkpoint: str | Path | None = None) -> list[str]:
         """The command of `config`, argument by argument."""

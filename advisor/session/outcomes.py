@@ -178,9 +178,13 @@ def predict(run_dir: str | Path, source: Any, *, query: str | None = None) -> po
     state = follow(run_dir).poll()
     if folder.facts.exists() and folder.read_facts().objective is not None:
         raise InputError(
-            "no model is kept of an objective of your own",
+            "no model is kept of an objective of your own"
+            if state.saved is None
+            else "what an objective of your own saved can be read by your own code only",
             where=folder.path.name,
-            cure="Train yours with the best configuration: `advisor attach` shows it, result.json holds it.",
+            cure="Train yours with the best configuration: `advisor attach` shows it, result.json holds it."
+            if state.saved is None
+            else f"It lies in {folder.best}.",
         )
     manifest = read_manifest(folder)
     written = {e.sha256 for e in (state.saved, state.shipped) if e is not None}

@@ -6,6 +6,7 @@ import json
 import pickle
 import shlex
 import sys
+import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -326,6 +327,32 @@ def test_a_command_that_ran_ahead_loses_no_step_and_repeats_none(tmp_path: Path,
         assert end.value == pytest.approx(1 / 40)
         # Where it keeps its state first, the line of the very step it was halted in may be missing.
         assert set(range(pause + 1, 41)) - {s.step for s in steps} <= ({kept.ahead[-1][0] + 1 if kept.ahead else pause + 1})
+
+
+@pytest.mark.parametrize(
+    "body", ["open(sys.argv[1], 'w').write(sys.argv[2])", "os.mkdir(sys.argv[1]); open(sys.argv[1] + '/w', 'w').write(sys.argv[2])"]
+)
+def test_the_checkpoint_that_a_full_trial_left_can_be_saved_as_its_model(tmp_path: Path, body: str) -> None:
+    objective = CommandObjective(script(tmp_path, f"{body}; say(step=1, value=1)") + " {checkpoint} {lr}", LR, folder=tmp_path / "kept")
+    for rate in (0.1, 0.2):
+        _, end = to_the_end(objective, {"lr": rate})
+        assert isinstance(end, Ended) and end.can_save
+    saved = tmp_path / "model"
+    assert objective.save_last is not None
+    objective.save_last(str(saved))
+    if tarfile.is_tarfile(saved):
+        with tarfile.open(saved) as archive:
+            content = archive.extractfile("checkpoint/w").read()  # type: ignore[union-attr]
+    else:
+        content = saved.read_bytes()
+    assert content == b"0.2", "of the last trial"
+    assert len(list((tmp_path / "kept").iterdir())) == 1, "and of no other"
+
+
+def test_a_command_without_a_checkpoint_has_no_model(tmp_path: Path) -> None:
+    objective = CommandObjective(script(tmp_path, "say(value=1)") + " {lr}", LR)
+    _, end = to_the_end(objective, {"lr": 0.1})
+    assert isinstance(end, Ended) and not end.can_save
 
 
 def test_a_command_that_kept_nothing_yet_gives_no_checkpoint(tmp_path: Path) -> None:

@@ -313,6 +313,8 @@ def test_what_the_best_trial_saved_is_told_of(tmp_path: Path) -> None:
     found = advisor.tune(Keeps(), {"x": advisor.Float(0, 1)}, max_trials=3, run_dir=tmp_path / "run")
     assert (tmp_path / "run" / "best" / "model.joblib").read_text() == "model"
     assert "best/ holds what trial" in found.reasons["shipped"]
+    with pytest.raises(InputError, match="by your own code only"):
+        predict(tmp_path / "run", tmp_path / "rows.csv")
 
 
 def test_a_run_that_used_all_of_its_budget_has_its_script(tmp_path: Path) -> None:
