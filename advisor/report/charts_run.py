@@ -76,8 +76,8 @@ def thinned(entries: Sequence[Any], most: int, *, keep: Callable[[Any], bool]) -
 
 
 def finish(trial: TrialState) -> float:
-    """Seconds of budget used when the trial ended."""
-    return trial.started_elapsed + trial.seconds
+    """Seconds of budget used when the trial ended; 0 for one that an earlier run has paid for."""
+    return 0.0 if trial.started_elapsed < 0 else trial.started_elapsed + trial.seconds
 
 
 def improvements(state: StudyState) -> list[tuple[TrialState, float]]:

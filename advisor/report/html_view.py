@@ -44,7 +44,7 @@ def view(told: Told) -> dict[str, Any]:
     about = told.clean(plan.data, 120)
     if plan.task is not None:
         about += f" · predicts {told.clean(plan.target, 60)}"
-    started = min((t.started_elapsed for t in told.state.trials.values()), default=0.0)
+    started = max(0.0, min((t.started_elapsed for t in told.state.trials.values()), default=0.0))
     began = told.state.at - told.state.elapsed + started if told.state.at else 0.0
     return {
         "name": told.called,

@@ -16,6 +16,8 @@ from advisor.session.folder import RunFolder
 from advisor.supervise.resumption import result_of
 
 FLAG = "--continue"
+BEFORE_THE_CLOCK = -1.0
+"""When a trial began that an earlier run has paid for: the clock of a run begins at 0, a simulated one exactly there."""
 
 
 def carried_over(run: Path, plan: Plan, facts: Facts) -> tuple[Plan, list[Event]]:
@@ -112,6 +114,7 @@ def _events(trials: list[TrialState], plan: Plan) -> list[Event]:
     for number, trial in enumerate(sorted(trials, key=lambda t: (not is_default(t), t.number))):
         out.append(
             TrialStarted(
+                elapsed=BEFORE_THE_CLOCK,
                 trial=number,
                 stage=plan.stages[0].name,
                 origin="default" if is_default(trial) else "start",
@@ -149,7 +152,7 @@ def carried(state: StudyState) -> dict[str, list[tuple[Config, Result]]]:
     """Family to what was carried over into this run: the trials that began before its clock did."""
     out: dict[str, list[tuple[Config, Result]]] = {}
     for trial in state.trials.values():
-        if trial.started_elapsed == 0.0 and trial.status == "completed":
+        if trial.started_elapsed < 0 and trial.status == "completed":
             out.setdefault(trial.family, []).append((trial.config, result_of(trial)))
     return out
 
