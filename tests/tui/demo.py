@@ -1,4 +1,4 @@
-"""The interface on recorded runs, in a real terminal: ``python -m tests.tui.demo start|data|run|result|crash``."""
+"""The interface on recorded runs, in a real terminal: ``python -m tests.tui.demo start|data|run|result|crash [--ascii]``."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class BrokenWalk(FakeWalk):
         return Broken(self)
 
 
-def main(what: str) -> int:
+def main(what: str, *, is_ascii: bool = False) -> int:
     """The exit code of the interface, opened on `what`."""
     data = "customers.csv" if what == "data" else None
     attach = Path("runs/customers-1114") if what in {"run", "result", "crash"} else None
     events = journals.finished() if what == "result" else journals.running()
     walk = BrokenWalk(events=events) if what == "crash" else FakeWalk(events=events)
-    return run(data, answers={}, runs="runs", query=None, attach=attach, walk=walk)
+    return run(data, answers={}, runs="runs", query=None, attach=attach, walk=walk, is_ascii=is_ascii)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], is_ascii="--ascii" in sys.argv))

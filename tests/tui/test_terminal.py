@@ -17,10 +17,10 @@ HEAVY = {"sklearn", "optuna", "torch", "polars", "scipy", "numpy", "plotext"}
 COLOUR = re.compile(rb"\x1b\[(?:[\d;]*;)?(?:3[0-7]|4[0-7]|9[0-7]|10[0-7]|38;[25]|48;[25])[\d;]*m")
 
 
-def opened(what: str, **environment: str) -> pexpect.spawn:
+def opened(*words: str, **environment: str) -> pexpect.spawn:
     """The interface in a terminal of 80 × 24."""
     variables = {**os.environ, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none", "PYTHONPATH": str(ROOT), **environment}
-    return pexpect.spawn(sys.executable, ["-m", "tests.tui.demo", what], cwd=str(ROOT), env=variables, dimensions=(24, 80), timeout=30)
+    return pexpect.spawn(sys.executable, ["-m", "tests.tui.demo", *words], cwd=str(ROOT), env=variables, dimensions=(24, 80), timeout=30)
 
 
 def closed(child: pexpect.spawn) -> tuple[bytes, int]:
@@ -57,6 +57,16 @@ def test_no_colour_is_written_when_colours_are_not_wanted() -> None:
     child.send("q")
     rest, _ = closed(child)
     assert COLOUR.findall(written + rest) == []
+
+
+@pytest.mark.parametrize("what", ["start", "data", "run", "result"])
+def test_with_ascii_every_byte_is_below_128(what: str) -> None:
+    child = opened(what, "--ascii")
+    child.expect({"start": b"sklearn:wine", "data": b"95 trials|48 trials", "run": b"0.3141", "result": b"Tuned"}[what])
+    written = child.before + child.after
+    child.sendcontrol("q")
+    rest, _ = closed(child)
+    assert max(written + rest) < 128
 
 
 def test_a_crash_ends_with_one_and_a_report_without_values() -> None:
