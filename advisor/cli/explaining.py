@@ -56,6 +56,8 @@ def explain(
             "evidence": [e.model_dump(mode="json") for e in told],
             "rejected": [r.model_dump(mode="json") for r in rejected],
         }
+        if plan.stability is not None and (everything or "strategy" in fields):
+            answer["stability"] = {**plan.stability.model_dump(mode="json"), "text": plan.stability.text}
         if rows:
             answer["lessons"] = rows
         if different is not None:
@@ -64,7 +66,11 @@ def explain(
         return
     from advisor.core.explain import why, why_not
 
-    blocks = [why(plan, field) for field in (reasoned if not everything else dict.fromkeys(e.field for e in told))]
+    book = None if everything or facts is None else door.session.rulebook()
+    blocks = [
+        why(plan, field, None if everything else facts, book)
+        for field in (reasoned if not everything else dict.fromkeys(e.field for e in told))
+    ]
     blocks += rows.values()
     blocks += [why_not(plan, name) for name in (strategies if not everything else [r.strategy for r in rejected])]
     if different is not None:

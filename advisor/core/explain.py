@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, get_args
 
-from advisor.core.deliberation import outline
+from advisor.core.deliberation import ANSWER, outline
 from advisor.core.derived import LIBRARIES
 from advisor.core.errors import AdvisorError, InputError, nearest
 from advisor.core.facts import Answers, Dataset, Facts, Hardware
+from advisor.core.flips import FIT_SECONDS, FURTHEST, Chain, flips_of, smallest_pair, with_fact
 from advisor.core.interview import headline
-from advisor.core.plan import Evidence, Plan, Strategy
+from advisor.core.plan import Evidence, Flip, Plan, Strategy
 from advisor.core.recommend import recommend
 from advisor.core.rules import Rulebook
 from advisor.core.value import Value
 from advisor.core.vocabulary import fact, vocabulary
 
 
-def why(plan: Plan, field: str) -> str:
+def why(plan: Plan, field: str, facts: Facts | None = None, rulebook: Rulebook | None = None) -> str:
     """The reason for one field (or, for a prefix such as ``validation``, for each field below it), as text.
+
+    With `facts` and `rulebook` a field that no near change of one fact would flip is told what a farther one, or the smallest
+    pair of changes, would make of it.
 
     Raises: InputError with the nearest field when the plan has no evidence for it.
     """
@@ -27,20 +32,63 @@ def why(plan: Plan, field: str) -> str:
         known = list(dict.fromkeys(e.field for e in plan.evidence))
         heads = sorted({k.split(".")[0] for k in known})
         raise InputError(f"the plan has no field {field!r}", where="--why", cure=nearest(field, [*known, *heads]))
-    return "\n\n".join(_told(e) for e in found)
+    told = [_told(e) for e in found]
+    if field == "strategy" and plan.stability is not None:
+        told[0] += f"\n  {plan.stability.text}"
+    if facts is not None and rulebook is not None and len(found) == 1 and not found[0].flips:
+        told[0] += _farther(found[0], facts, rulebook)
+    return "\n\n".join(told)
+
+
+def _farther(entry: Evidence, facts: Facts, rulebook: Rulebook) -> str:
+    """What it takes to change a field that nothing near does, as further lines; empty for arithmetic and the user's own word."""
+    chain = Chain(facts, rulebook, FURTHEST)
+    if entry.field not in chain.now.fields or entry.rule == ANSWER:
+        return ""
+    alone = flips_of(chain, {entry.field: entry})[entry.field]
+    if alone:
+        return "".join(f"\n  {_flip_line(f)}" for f in alone[:2])
+    pair = smallest_pair(Chain(facts, rulebook), entry.field)
+    if pair is None:
+        return "\n  no change of one fact, or of two, would change it"
+    first, second = pair
+    return f"\n  {_flip_line(first)}, and {_were(second)}"
 
 
 def _told(entry: Evidence) -> str:
     lines = [f"{entry.field} = {_show(entry.value)}", f"  {entry.because}", f"  rule    {entry.rule}"]
     known = vocabulary()
     for name, value in entry.facts.items():
-        lines.append(f"  fact    {name} = {known[name].show(value) if name in known else _show(value)}")
+        lines.append(f"  fact    {name} = {known[name].show(value) if name in known else _show(value)} ({_measured_by(name)})")
     lines.append(f"  source  {entry.source}")
-    for flip in entry.flips:
-        about = known.get(flip.fact)
-        now, becomes = (about.show(flip.now), about.show(flip.becomes)) if about is not None else (_show(flip.now), _show(flip.becomes))
-        lines.append(f"  would be {flip.then} if {flip.fact} were {becomes} (now {now})")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {_flip_line(flip)}" for flip in entry.flips)])
+
+
+_MEASURED_BY = {
+    "hardware": "the probe of the machine",
+    "data": "the profile of the data",
+    "answers": "your answer or its default",
+    "engine": "what is installed",
+    "library": "what is installed",
+}
+
+
+def _measured_by(name: str) -> str:
+    """Where a fact comes from."""
+    about = vocabulary().get(name)
+    if about is not None and about.inputs:
+        return f"computed from {', '.join(about.inputs)}"
+    return _MEASURED_BY.get(name.split(".")[0], "decided earlier in the plan")
+
+
+def _flip_line(flip: Flip) -> str:
+    return f"would be {flip.then} if {_were(flip)}"
+
+
+def _were(flip: Flip) -> str:
+    about = vocabulary().get(flip.fact)
+    now, becomes = (about.show(flip.now), about.show(flip.becomes)) if about is not None else (_show(flip.now), _show(flip.becomes))
+    return f"{flip.fact} were {becomes} (now {now})"
 
 
 def _show(value: Any) -> str:
@@ -106,9 +154,9 @@ def what_if(facts: Facts, rulebook: Rulebook, changes: Mapping[str, Any]) -> Pla
     Raises: InputError for an unknown fact, one that cannot be set, or a value that does not fit; and as `recommend` does
     for the facts as they are.
     """
-    now = recommend(facts, rulebook)
+    now = recommend(facts, rulebook, flips=False)
     try:
-        then = recommend(changed(facts, changes), rulebook)
+        then = recommend(changed(facts, changes, now.family), rulebook, flips=False)
     except InputError:
         raise
     except AdvisorError as error:
@@ -119,15 +167,20 @@ def what_if(facts: Facts, rulebook: Rulebook, changes: Mapping[str, Any]) -> Pla
 _MODELS: dict[str, type[Value]] = {"hardware": Hardware, "data": Dataset, "answers": Answers}
 
 
-def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
-    """`facts` with other values, read by the vocabulary; a name without a dot is one of `answers`.
+def changed(facts: Facts, changes: Mapping[str, Any], family: str = "") -> Facts:
+    """`facts` with other values, read by the vocabulary; a name without a dot is one of `answers`, else of the data or the machine.
+
+    ``family.fit_seconds`` is what the pilot would measure of `family`.
 
     Raises: InputError for an unknown fact, one that is computed, or a value that does not fit.
     """
     parts: dict[str, dict[str, Any]] = {}
+    fits: list[float] = []
     engines, libraries = set(facts.engines), set(facts.libraries)
     for given, text in changes.items():
         name = given if "." in given else _full(given)
+        if name not in vocabulary():
+            raise InputError(f"unknown fact {given!r}", where="--what-if", cure=_meant(given, facts))
         about = fact(name)
         prefix, _, field = name.partition(".")
         if prefix == "engine":
@@ -136,6 +189,9 @@ def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
             continue
         if prefix == "library":
             (libraries.add if about.parse(text) else libraries.discard)(field.removesuffix(".is_installed"))
+            continue
+        if name == FIT_SECONDS and family:
+            fits.append(_seconds(text))
             continue
         if prefix not in _MODELS or field not in _MODELS[prefix].model_fields:
             inputs = ", ".join(about.inputs) or "earlier parts of the plan"
@@ -147,7 +203,35 @@ def changed(facts: Facts, changes: Mapping[str, Any]) -> Facts:
         parts.setdefault(prefix, {})[field] = value
     updates: dict[str, Any] = {p: _validated(getattr(facts, p), change) for p, change in parts.items()}
     present = {"engines": tuple(s for s in map(str, Strategy) if s in engines), "libraries": tuple(n for n in LIBRARIES if n in libraries)}
-    return facts.model_copy(update={**updates, **present})
+    out = facts.model_copy(update={**updates, **present})
+    return with_fact(out, FIT_SECONDS, fits[-1], family) if fits else out
+
+
+def _seconds(text: Any) -> float:
+    try:
+        value = float(fact(FIT_SECONDS).parse(text))
+    except ValueError as error:
+        raise InputError(str(error).rstrip("."), where=f"--what-if {FIT_SECONDS}", cure="Write a value that fits.") from error
+    if value <= 0:
+        raise InputError(f"{FIT_SECONDS} must be greater than 0", where=f"--what-if {FIT_SECONDS}", cure="Write a value that fits.")
+    return value
+
+
+def _meant(given: str, facts: Facts) -> str:
+    """What a name that is no fact was meant to be: a fact by its full or its last name, or a hyperparameter."""
+    own = facts.objective.space.parameters if facts.objective is not None else {}
+    if given in own:
+        return f"{given} is a hyperparameter of your objective: hold it with --freeze {given}=VALUE."
+    settable = [f"{p}.{f}" for p, model in _MODELS.items() for f in model.model_fields if f"{p}.{f}" in vocabulary()] + [FIT_SECONDS]
+    last = given.rsplit(".", 1)[-1]
+    starting = [n for n in settable if n.rsplit(".", 1)[-1].startswith(last)]
+    if starting:
+        return f"Did you mean {starting[0]!r}?"
+    by_last = {n.rsplit(".", 1)[-1]: n for n in reversed(settable)}
+    close = get_close_matches(last, [*by_last, *own], n=1, cutoff=0.6)
+    if close and close[0] in own:
+        return f"Did you mean the hyperparameter {close[0]!r}? Hold it with --freeze {close[0]}=VALUE."
+    return f"Did you mean {by_last[close[0]]!r}?" if close else nearest(given, settable)
 
 
 def _validated(model: Value, change: Mapping[str, Any]) -> Value:
@@ -171,7 +255,7 @@ def _full(name: str) -> str:
     return name
 
 
-_TOLD_APART = ("evidence", "rejected", "open", "advice", "rulebook_hash")
+_TOLD_APART = ("evidence", "stability", "rejected", "open", "advice", "rulebook_hash")
 """Parts that differ whenever anything does."""
 
 

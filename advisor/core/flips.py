@@ -19,7 +19,7 @@ from advisor.core.deliberation import ANSWER, Outline, decide, outline, shown
 from advisor.core.derived import DERIVED, Situation, situation_of
 from advisor.core.errors import AdvisorError, RulebookError
 from advisor.core.facts import Facts, Measured, Task, Unknown
-from advisor.core.plan import Evidence, Flip
+from advisor.core.plan import Evidence, Flip, Stability
 from advisor.core.predicates import AtLeast, Below, Predicate, Verdict
 from advisor.core.reads import conditions_that_count, depth, used
 from advisor.core.rules import Rulebook
@@ -447,29 +447,6 @@ def smallest_pair(chain: Chain, name: str) -> tuple[Flip, Flip] | None:
 # --------------------------------------------------------------------------------------------------------- stability
 
 
-@dataclass(frozen=True, slots=True)
-class Stability:
-    """Between which measured fit times a strategy holds."""
-
-    seconds: float
-    """Seconds of a fit that the plan reckons with."""
-    low: float | None
-    """Fit time from which downwards another strategy would be planned; None within `FURTHEST`."""
-    high: float | None
-    """The same, upwards."""
-
-    @property
-    def factor(self) -> float | None:
-        """How wrong the fit time may be, either way, before the strategy changes; None when further than `FURTHEST`."""
-        factors = [self.seconds / self.low if self.low else math.inf, self.high / self.seconds if self.high else math.inf]
-        return min(factors) if math.isfinite(min(factors)) else None
-
-    @property
-    def is_near(self) -> bool:
-        """True when a fit time within 20 % would change the strategy."""
-        return self.factor is not None and self.factor <= 1.2
-
-
 def stability_of(chain: Chain) -> Stability | None:
     """Between which fit times, as the pilot would measure them, the strategy holds; None where the user named the strategy."""
     if chain.first.choice.rule is None:
@@ -477,13 +454,7 @@ def stability_of(chain: Chain) -> Stability | None:
     seconds = float(chain.first.situation.value("family.cost_seconds"))
     strategy = chain.now.fields["strategy"][0]
     if chain.look({FIT_SECONDS: seconds}).fields.get("strategy", ("",))[0] != strategy:
-        return Stability(seconds, seconds, seconds)
-    low: float | None = None
-    high: float | None = None
-    for _, value, look in chain.edges(FIT_SECONDS, seconds):
-        if look.fields and look.fields["strategy"][0] != strategy:
-            if value < seconds:
-                low = value if low is None else low
-            else:
-                high = value if high is None else high
-    return Stability(seconds, low, high)
+        return Stability(fit_seconds=seconds, low_seconds=seconds, high_seconds=seconds)
+    others = [v for _, v, look in chain.edges(FIT_SECONDS, seconds) if look.fields and look.fields["strategy"][0] != strategy]
+    low, high = (next((v for v in others if is_side(v)), None) for is_side in (seconds.__gt__, seconds.__lt__))
+    return Stability(fit_seconds=seconds, low_seconds=low, high_seconds=high)

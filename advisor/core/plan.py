@@ -193,6 +193,41 @@ class Evidence(Value):
     """What would change it."""
 
 
+class Stability(Value):
+    """Between which fit times, as the pilot may measure them, the strategy stays the same."""
+
+    fit_seconds: float
+    """Seconds of a fit that the plan reckons with."""
+    low_seconds: float | None
+    """From this fit time downwards another strategy would be planned; None when none is within a thousandfold."""
+    high_seconds: float | None
+    """The same, upwards."""
+
+    @property
+    def factor(self) -> float | None:
+        """How many times wrong the fit time may be, either way, before the strategy changes; None when more than a thousand."""
+        low = self.fit_seconds / self.low_seconds if self.low_seconds else None
+        high = self.high_seconds / self.fit_seconds if self.high_seconds else None
+        return min((f for f in (low, high) if f is not None), default=None)
+
+    @property
+    def is_near(self) -> bool:
+        """True when a fit time within 20 % of the one reckoned with would change the strategy."""
+        return self.factor is not None and self.factor <= 1.2
+
+    @property
+    def text(self) -> str:
+        """One sentence."""
+        factor = self.factor
+        if factor is None:
+            return "Holds whatever a fit is measured to take, within a thousandfold."
+        if factor == 1:
+            return f"May change as soon as a fit is measured: {self.fit_seconds:.3g} s are reckoned with."
+        edges = [f"{v:.3g} s" for v in (self.low_seconds, self.high_seconds) if v is not None]
+        reckoned = f"{self.fit_seconds:.3g} s; changes at {' and '.join(edges)}"
+        return f"Holds unless the measured fit time is wrong by more than {factor:.2g} × ({reckoned})."
+
+
 class Rejected(Value):
     """A strategy that was not chosen."""
 
@@ -288,6 +323,8 @@ class Plan(Value):
     """Tips for the human."""
     evidence: tuple[Evidence, ...] = ()
     """One entry a field at least."""
+    stability: Stability | None = None
+    """How wrong the fit time may be before the strategy changes; None where the user named the strategy."""
     rejected: tuple[Rejected, ...] = ()
     """Every strategy not chosen."""
     open: tuple[OpenQuestion, ...] = ()

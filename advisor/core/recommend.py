@@ -10,7 +10,7 @@ from advisor.core.baseline import baseline_of
 from advisor.core.deliberation import Outline, conditions, decide, outline, shown
 from advisor.core.errors import RulebookError
 from advisor.core.facts import Facts, Unknown
-from advisor.core.flips import Chain, flips_of, parts_of
+from advisor.core.flips import Chain, flips_of, parts_of, stability_of
 from advisor.core.lint_advice import space_advice
 from advisor.core.plan import (
     Advice,
@@ -68,7 +68,8 @@ def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
         },
         source="contract: How many trials",
     )
-    evidence = _with_flips(notes.evidence, Chain(facts, rulebook)) if flips else tuple(notes.evidence)
+    chain = Chain(facts, rulebook) if flips else None
+    evidence = _with_flips(notes.evidence, chain) if chain is not None else tuple(notes.evidence)
     return Plan(
         data=o.data.source if o.own is None else o.own.name,
         data_fingerprint=o.data.fingerprint,
@@ -93,6 +94,7 @@ def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
         forced=(*o.choice.forced, *notes.forced),
         advice=_advice(o, rulebook),
         evidence=evidence,
+        stability=stability_of(chain) if chain is not None else None,
         rejected=_rejected(o, rulebook),
         open=notes.questions(),
         rulebook_hash=rulebook.hash,
@@ -333,9 +335,12 @@ def _explain_strategy(o: Outline, rulebook: Rulebook) -> None:
     else:
         o.notes.ruled("strategy", o.choice.strategy, rule, o.situation)
         entry = rulebook.strategies[o.choice.strategy]
-        seen = {p.fact: shown(o.situation.value(p.fact)) for p in conditions(rule, entry)}
+        wanted = conditions(rule, entry)
+        seen = {p.fact: shown(o.situation.value(p.fact)) for p in wanted}
+        near = dict.fromkeys(p.about.words for p in wanted if p.is_near(o.situation.value(p.fact)))
         last = o.notes.evidence[-1]
-        o.notes.evidence[-1] = last.model_copy(update={"facts": seen})
+        because = rule.because + (f" Near the threshold: {', '.join(near)}." if near else "")
+        o.notes.evidence[-1] = last.model_copy(update={"facts": seen, "because": because})
 
 
 def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> None:
