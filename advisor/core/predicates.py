@@ -170,7 +170,8 @@ def _subject(about: Fact, value: Any) -> str:
     if isinstance(value, Unknown):
         return f"{about.words}: unknown ({value.reason})"
     if about.noun:
-        return f"{about.show(value)} {about.noun}"
+        is_one = value == 1 and about.noun.endswith("s")
+        return f"{about.show(value)} {about.noun[:-1] if is_one else about.noun}"
     return f"{about.words} {about.show(value)}"
 
 

@@ -57,6 +57,7 @@ def test_a_misspelt_condition_names_the_nearest_word(table: dict[str, Any], mess
     [
         (Below("search.dimensions", 4), 6, "6 dimensions, at most 3"),
         (AtLeast("search.slots", 8), 2, "2 slots, at least 8"),
+        (AtLeast("search.workers", 8), 1, "1 concurrent trial, at least 8"),
         (Is("answers.goal", "research"), "best", "goal is best, not research"),
         (Is("family.trains_in_steps", True), False, "trains in one go"),
         (OneOf("answers.goal", ("best", "research")), "quick", "goal is quick, not one of best, research"),
