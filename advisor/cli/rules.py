@@ -89,39 +89,43 @@ def entries_of(book: Rulebook, kind: str) -> list[tuple[str, str, Lint | Diagnos
 @click.pass_obj
 def show_rule(door: Door, /, name: str) -> None:
     """Shows one entry of the rulebook as a page: what it does, when, why, its source, its examples, what it was measured to do."""
-    text, plain = _page(door.session.rulebook(), name)
+    pages = pages_of(door.session.rulebook(), name)
     if door.as_json:
-        door.result_json(json.dumps(plain, indent=2, ensure_ascii=False, default=str))
+        plain = [entry for _, entry in pages]
+        door.result_json(json.dumps(plain[0] if len(plain) == 1 else plain, indent=2, ensure_ascii=False, default=str))
     else:
-        door.result(text)
+        door.result("\n\n\n".join(text for text, _ in pages))
 
 
-def _page(book: Rulebook, name: str) -> tuple[str, dict[str, Any]]:
-    """The page of the entry called `name`, and the same for programs. Raises: InputError with the nearest name."""
+def pages_of(book: Rulebook, name: str) -> list[tuple[str, dict[str, Any]]]:
+    """The page of each entry called `name`, and the same for programs; a family and a finding may share a name.
+
+    Raises: InputError with the nearest name.
+    """
     from advisor.cli.lessons import as_mapping, lesson_page
     from advisor.core.lessons import lesson
     from advisor.report import pages
 
+    out: list[tuple[str, dict[str, Any]]] = []
     rule = book.rule(name)
     if rule is not None:
         kind = _kind_of(book, rule)
-        return pages.rule_page(rule, kind, book), _as_mapping(kind, rule)
-    entry = next((e for s, e in book.strategies.items() if s == name), None)
-    if entry is not None:
-        return pages.strategy_page(entry, book), {"kind": "strategy", "place": entry.place, **dict(entry.table)}
+        out.append((pages.rule_page(rule, kind, book), _as_mapping(kind, rule)))
+    for strategy, entry in book.strategies.items():
+        if strategy == name:
+            out.append((pages.strategy_page(entry, book), {"kind": "strategy", "place": entry.place, **dict(entry.table)}))
     family = book.families.get(name)
     if family is not None:
         rows = {n: t for n in family.space.parameters if (t := lesson(n, book.lessons, book.roles, family=name)) is not None}
-        return pages.family_page(family, book.family_sources.get(name, ""), book, rows), family.model_dump(mode="json")
-    for finding in book.lints:
-        if finding.id == name:
-            return pages.lint_page(finding), {"kind": "lint", **finding.model_dump(mode="json")}
-    for diagnosis in book.diagnoses:
-        if diagnosis.id == name:
-            return pages.diagnosis_page(diagnosis), {"kind": "diagnosis", **diagnosis.model_dump(mode="json")}
+        page = pages.family_page(family, book.family_sources.get(name, ""), book, rows)
+        out.append((page, {"kind": "family", **family.model_dump(mode="json")}))
+    out += [(pages.lint_page(x), {"kind": "lint", **x.model_dump(mode="json")}) for x in book.lints if x.id == name]
+    out += [(pages.diagnosis_page(d), {"kind": "diagnosis", **d.model_dump(mode="json")}) for d in book.diagnoses if d.id == name]
     taught = lesson(name, book.lessons, book.roles)
-    if taught is not None:
-        return lesson_page(taught, book, asked=name), as_mapping(taught, book)
+    if taught is not None and (not out or taught.name == name):
+        out.append((lesson_page(taught, book, asked=name), as_mapping(taught, book)))
+    if out:
+        return out
     known = [*(r.id for r in book.rules), *book.strategies, *book.families]
     known += [n for kind in ENTRIES for n, _, _ in entries_of(book, kind)]
     raise InputError(f"no rule, strategy, family, finding or lesson {name!r}", where="rules show", cure=nearest(name, known))
@@ -151,7 +155,7 @@ def check_rules(door: Door, /, folders: tuple[Path, ...]) -> None:
 
 
 @rules.command("coverage")
-@click.option("--plans", type=click.IntRange(min=1), default=2000, show_default=True, help="Plans to make, for facts drawn at random.")
+@click.option("--plans", type=click.IntRange(min=1), default=6000, show_default=True, help="Plans to make, for facts drawn at random.")
 @json_option
 @click.pass_obj
 def coverage_of_rules(door: Door, /, plans: int) -> None:

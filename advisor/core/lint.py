@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -153,7 +152,7 @@ def lint(
 def _found(entry: Lint, base: Look, lessons: Sequence[Lesson]) -> Iterator[Finding]:
     wanted = entry.conditions
     for name in base.space.parameters if entry.about == "dimension" else ("",):
-        look = replace(base, name=name, sibling=entry.sibling)
+        look = base.at(name, entry.sibling)
         if all_of(wanted, look) is not Verdict.HOLDS:
             continue
         filled = _filling(look, lessons)

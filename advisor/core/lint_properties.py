@@ -89,6 +89,10 @@ class Look:
     name: str = ""
     sibling: Sibling | None = None
 
+    def at(self, name: str, sibling: Sibling | None = None) -> Look:
+        """The same space, looked at from the hyperparameter called `name`."""
+        return Look(self.space, self.found, self.told, self.roles, self.around, name, sibling)
+
     @property
     def parameter(self) -> Parameter:
         """The hyperparameter looked at."""

@@ -307,7 +307,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
 
 
 @given(spaces())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_repaired_space_is_sound_keeps_every_value_and_needs_no_second_repair(space: SearchSpace) -> None:
     book = shipped()
     after, done = repair(space, lint(space, book.lints, book.roles), book.lints, book.roles)
