@@ -84,6 +84,17 @@ def test_never_do_two_rules_win() -> None:
     assert not e.is_possible(z3.Sum(*(z3.If(e.wins(i), 1, 0) for i in numbers)) != 1)
 
 
+def test_the_solver_and_the_enumeration_reach_the_same_of_the_last_rules() -> None:
+    e, rules = encoded(), shipped().strategy_rules
+    start = len(rules) - 8
+    listed = [
+        (r, (*shipped().strategies[s].requires, *shipped().strategies[s].needs, *r.when)) for r in rules[start:] if (s := r.recommend)
+    ]
+    by_solver = {r.id for i, r in enumerate(rules) if i >= start and e.is_possible(e.holds[i], *(z3.Not(h) for h in e.holds[start:i]))}
+    assert by_solver == leaves(listed).reached
+
+
+@pytest.mark.slow
 def test_the_solver_and_the_enumeration_reach_the_same_rules() -> None:
     e, book = encoded(), shipped()
     by_solver = {r.id for i, r in enumerate(book.strategy_rules) if e.is_possible(e.wins(i))}

@@ -36,6 +36,8 @@ def ruled(name: str, *when: Any, **effect: Any) -> Rule:
     return Rule(id=name, place="mine.toml:1", when=when, because="So.", source="a test", **effect)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_shipped_rulebook_is_sound_over_every_cell() -> None:
     assert whole().faults == ()
     cells = {s.name: s.cells for s in whole().slots}

@@ -1,47 +1,41 @@
-"""The page on the expert knowledge names only what exists, and leaves out no family."""
+"""Coverage of the rulebook: examples and plans together exercise every rule and every condition."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from advisor.rulebook.loading import load_rulebook
-
-ROOT = Path(__file__).parent.parent.parent
-BOOK = load_rulebook()
-ROWS = re.findall(
-    r"^\| (.+?) \| (rule|code|advice|left out) \| (.+) \|$", (ROOT / "docs" / "knowledge-coverage.md").read_text(), re.MULTILINE
-)
-NAMED_WITHOUT_A_RULE = {"--trials", "scaler"}
+from advisor.rulebook.coverage import coverage
+from advisor.rulebook.situations import varied
+from tests.fakes.rulebooks import shipped
 
 
-def known() -> set[str]:
-    """Every name of the rulebook: rules, strategies, families, roles, findings of the linter and of the diagnosis."""
-    names = {r.id for r in BOOK.rules} | {str(s) for s in BOOK.strategies} | set(BOOK.families) | {r.name for r in BOOK.roles}
-    folders = (ROOT / "rules" / "lint", ROOT / "rules" / "diagnosis")
-    pages = [p.read_text() for folder in folders for p in folder.glob("*.toml")]
-    return names | {found for page in pages for found in re.findall(r'^id = "([^"]+)"', page, re.MULTILINE)}
+def test_the_examples_show_every_condition_with_each_verdict() -> None:
+    found = coverage(shipped(), ())
+    assert [what for what in found.lacking if what.endswith("in an example")] == []
 
 
-@pytest.mark.parametrize(("what", "state", "where"), ROWS, ids=[r[0][:40] for r in ROWS])
-def test_a_row_names_what_exists(what: str, state: str, where: str) -> None:
-    for name in re.findall(r"`([^`]+)`", where):
-        if name in NAMED_WITHOUT_A_RULE:
-            continue
-        if name.startswith("advisor/"):
-            path, _, function = name.partition(":")
-            assert (ROOT / path).is_file(), name
-            assert not function or re.search(rf"^def {function}\b", (ROOT / path).read_text(), re.MULTILINE), name
-        else:
-            assert name in known(), f"{what}: there is no {name}"
-    assert "`" in where or state in ("left out", "code", "rule"), what
+def test_what_is_never_exercised_is_named() -> None:
+    found = coverage(shipped(), (varied(seed, shipped()) for seed in range(20)))
+    assert found.plans > 10
+    assert found.lacking
+    assert 0.5 < found.ratio < 1
 
 
-def test_the_page_has_rows_and_every_family_and_every_cap_stands_on_it() -> None:
-    told = {name for _, _, where in ROWS for name in re.findall(r"`([^`]+)`", where)}
-    assert len(ROWS) > 80
-    assert set(BOOK.families) - {"gradient_boosting"} <= told
-    caps = {r.id for r in BOOK.rules if "budget.trials_at_most" in r.sets}
-    assert caps - {"sixty-trials-when-quick"} <= told
+def test_a_rule_without_an_example_that_is_unknown_is_not_covered() -> None:
+    rule = next(r for r in shipped().tips if len(r.when) == 1)
+    lax = replace(rule, examples=tuple(e for e in rule.examples if e.verdict != "unknown"))
+    found = coverage(replace(shipped(), tips=(lax,)), ())
+    assert any(what.startswith(f"{rule.id}: ") and what.endswith("unknown in an example") for what in found.lacking)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_plans_for_random_facts_exercise_every_rule_and_every_condition() -> None:
+    found = coverage(shipped(), (varied(seed, shipped()) for seed in range(6000)))
+    assert found.lacking == ()
+
+
+def test_the_same_seed_draws_the_same_facts() -> None:
+    assert all(varied(seed, shipped()) == varied(seed, shipped()) for seed in range(10))
