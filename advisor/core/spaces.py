@@ -165,7 +165,8 @@ def shaped(
         if name in fixed:
             fixed[name] = value
         elif name in space.parameters:
-            space = space.replace(**{name: hold(name, space.parameters[name], value)})
+            own = space.parameters[name] if name in space.free else family.space.parameters[name]  # what a rule holds, the user may move
+            space = space.replace(**{name: hold(name, own, value)})
     default = space.default()
     configs: list[Config] = [default]
     for start in starts:

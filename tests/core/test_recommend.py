@@ -251,11 +251,11 @@ def test_what_the_user_says_wins_and_is_marked() -> None:
 
 def test_an_unwise_strategy_is_refused_and_can_be_forced() -> None:
     wish = {"model": "hist_gradient_boosting", "strategy": "grid"}
-    with pytest.raises(CannotRunError, match=r"5 numeric dimensions, at most 3"):
+    with pytest.raises(CannotRunError, match=r"4 numeric dimensions, at most 3"):
         plan_of(situations.laptop_small_table(**wish))
     forced = plan_of(situations.laptop_small_table(**wish, force=True))
     assert forced.strategy is Strategy.GRID
-    assert any("5 numeric dimensions" in f for f in forced.forced)
+    assert any("4 numeric dimensions" in f for f in forced.forced)
 
 
 @pytest.mark.parametrize("force", [False, True])
