@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from advisor.core.outcome import Gain, Outcome
-from advisor.report import wording
+from advisor.report import answering, wording
+from advisor.report import ascii as ascii_module
 from advisor.report.answering import read_answer
 from advisor.report.wording import number, parse_duration, shown
 from advisor.tui import frame
@@ -27,7 +28,7 @@ from tests.fakes import journals
 from tests.tui.walk import outcome
 
 
-@pytest.mark.parametrize("module", [wording, frame, start], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [wording, answering, ascii_module, frame, start], ids=lambda module: module.__name__)
 def test_the_examples_in_docstrings_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted
