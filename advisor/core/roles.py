@@ -228,15 +228,21 @@ def words(name: str) -> tuple[str, ...]:
 
 def told_by_name(name: str, roles: Sequence[Role]) -> tuple[str, float] | None:
     """The role whose name is the longest part of `name`, and how sure that is: `EXACT` where it is all; None when no role is named."""
+    return _told(name, tuple((role.name, role.names) for role in roles))
+
+
+@lru_cache(maxsize=4096)
+def _told(name: str, roles: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[str, float] | None:
+    """The same for the names that each role goes by; a search for flips asks it of every name again and again."""
     said = words(name)
     best: tuple[int, str, float] | None = None
-    for role in roles:
-        for known in role.names:
+    for role, names in roles:
+        for known in names:
             part = words(known)
             if any(_is_same(said[i : i + len(part)], part) for i in range(len(said) - len(part) + 1)):
                 size = sum(map(len, part))
                 if best is None or size > best[0]:
-                    best = (size, role.name, EXACT if said == part else ANYWHERE)
+                    best = (size, role, EXACT if said == part else ANYWHERE)
     return None if best is None else best[1:]
 
 
