@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from advisor.core.plan import Plan
     from advisor.core.rules import Rulebook
 
+    _Taught = dict[tuple[str, str], Lesson]
+
 
 def teach(door: Door, subject: str, runs: Path, family: str | None) -> bool:
     """Prints the lesson on `subject` and gives True, where that is the name of a hyperparameter and of no plan or run.
@@ -55,13 +57,16 @@ def _refuse_unknown(door: Door, subject: str, runs: Path) -> None:
 _CURE = "Name a plan's file, a run (see `advisor runs`), or a hyperparameter such as learning_rate."
 
 
-def lesson_page(found: Lesson, book: Rulebook, *, asked: str = "", family: str | None = None) -> str:
-    """The page of one lesson, with the model families that have what it teaches; for one `family`, what it is there."""
+def lesson_page(found: Lesson, book: Rulebook, *, asked: str = "", family: str | None = None, taught: _Taught | None = None) -> str:
+    """The page of one lesson, with the model families that have what it teaches; for one `family`, what it is there.
+
+    `taught` is `taught_in` the book, for whoever prints many pages.
+    """
     from advisor.core.lessons import names_of, variants
     from advisor.report.lessons import lesson_text, uses_of
 
     names = [n for n in names_of(found, book.roles) if n != asked]
-    uses = uses_of(found, book.families, _taught(book))
+    uses = uses_of(found, book.families, taught_in(book) if taught is None else taught)
     others = () if found.families or family is not None else variants(found, book.lessons)
     mine = [u for u in uses if (u.family == family if family is not None else not found.families or u.family in found.families)]
     return lesson_text(found, names=names, variants=others, uses=mine)
@@ -72,7 +77,7 @@ def as_mapping(found: Lesson, book: Rulebook) -> dict[str, Any]:
     from advisor.core.lessons import variants
     from advisor.report.lessons import uses_of
 
-    uses = uses_of(found, book.families, _taught(book))
+    uses = uses_of(found, book.families, taught_in(book))
     return {
         "kind": "lesson",
         **found.model_dump(mode="json"),
@@ -104,7 +109,7 @@ def _lesson(book: Rulebook, name: str, family: str | None, *, must_exist: bool =
     return lesson(name, book.lessons, book.roles, family=family)
 
 
-def _taught(book: Rulebook) -> dict[tuple[str, str], Lesson]:
+def taught_in(book: Rulebook) -> _Taught:
     """The lesson of each hyperparameter of each family."""
     found = {(f.name, n): _lesson(book, n, f.name) for f in book.families.values() for n in (*f.space.parameters, *f.fixed)}
     return {key: taught for key, taught in found.items() if taught is not None}

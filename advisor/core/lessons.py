@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pydantic import Field
 
@@ -64,6 +65,9 @@ def lesson(name: str, lessons: Sequence[Lesson], roles: Sequence[Role], *, famil
     spelled = [x for x in lessons if said in {_plain(n) for n in (x.name, *x.names)}]
     if not spelled and (numbered := said.rstrip("0123456789").rstrip("_")) != said:
         spelled = [x for x in lessons if numbered in {_plain(n) for n in (x.name, *x.names)}]
+    best = _best(spelled, family)
+    if best is not None and (family is None or family in best.families):
+        return best
     named = told_by_name(name.rsplit("__", 1)[-1], roles)
     by_role = [x for x in lessons if named is not None and named[0] in x.roles]
     return _best([*spelled, *by_role], family)
@@ -98,5 +102,6 @@ def variants(found: Lesson, lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
     )
 
 
+@lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     return "_".join(words(name.rsplit("__", 1)[-1]))
