@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.cli.door import Door
+from advisor.cli.evidence import evidence
 from advisor.cli.options import json_option
 from advisor.cli.tree import tree
 from advisor.core.errors import InputError, RulebookError, nearest
@@ -32,6 +33,7 @@ def rules() -> None:
 
 
 rules.add_command(tree)
+rules.add_command(evidence)
 
 
 @rules.command("list")
