@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test test-slow test-gpu bench snapshots screenshots docs examples wheel clean
+.PHONY: help setup run check test test-slow test-gpu mutation coverage bench snapshots screenshots docs examples wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,12 @@ test-slow: $(STAMP)  ## the tests marked slow
 
 test-gpu: $(STAMP)  ## the tests that need an accelerator
 	$(BIN)/python -m pytest -m gpu
+
+mutation: $(STAMP)  ## change each condition of each rule: some example must notice
+	$(BIN)/python -m tests.rulebook.mutation
+
+coverage: $(STAMP)  ## the rules and conditions that examples and plans exercise
+	$(BIN)/advisor rules coverage
 
 bench: $(STAMP)  ## the benchmarks; figures as ratios measured side by side
 	$(BIN)/python -m benchmarks
