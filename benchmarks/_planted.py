@@ -241,7 +241,7 @@ def _validated(side: _Side, said: torch.Tensor, y: torch.Tensor) -> torch.Tensor
     return found
 
 
-RATES = {"adam": (1e-3, 3e-3, 1e-2), "sgd": (0.01, 0.03, 0.1), "sgd on squares": (0.005, 0.02, 0.05)}
+RATES = {"adam": (1e-3, 5e-3, 2e-2), "sgd": (0.01, 0.03, 0.1), "sgd on squares": (0.005, 0.02, 0.05)}
 
 
 def tuned(name: str, group: int, seeds: Sequence[int]) -> list[Way]:
@@ -257,11 +257,11 @@ def tuned(name: str, group: int, seeds: Sequence[int]) -> list[Way]:
         activation=str(draw.choice(["relu", "tanh"])),
         optimizer=optimizer,
         weight_decay={"adam": 0.1, "sgd": 5e-4}[optimizer] * float(draw.choice([1, 3])),
-        batch=int(draw.choice([32, 64])),
-        epochs=int(draw.choice([30, 50])),
+        batch=32,
+        epochs=int(draw.choice([60, 90])),
     )
     rates = RATES["sgd on squares" if name in REGRESSION and optimizer == "sgd" else optimizer]
-    ways = [replace(base, lr=lr, dropout=dropout) for lr in rates for dropout in (0.0, 0.15)]
+    ways = [replace(base, lr=lr, dropout=dropout) for lr in rates for dropout in (0.0, 0.15, 0.4)]
     found = train([problem(name, s) for s in seeds for _ in ways], ways * len(seeds), group)
     ends = [[valid[-1] for _, valid, _ in found[i * len(ways) : (i + 1) * len(ways)]] for i in range(len(seeds))]
     return [ways[int(np.argmin(end))] for end in ends]

@@ -238,7 +238,7 @@ def _gain_errors(which: str) -> Any:
 
 
 def _late_per_early(r: _Reading) -> float:
-    smooth = r.smooth(r.either)
+    smooth = r.smooth("validation")
     early = smooth[0] - smooth[r.at(EARLY)]
     if early <= 0:
         raise _NotTold("nothing is gained in the first fifth of the steps")
@@ -269,7 +269,7 @@ def _best_at_ratio(r: _Reading) -> float:
 
 def _settled_at_ratio(r: _Reading) -> float:
     smooth = r.smooth("validation")
-    near = min(smooth) + SETTLED * r.scale()
+    near = min(smooth) + max(SETTLED * r.scale(), r.noise("validation"))
     return r.progress(next(i for i, v in enumerate(smooth) if v <= near))
 
 
@@ -311,6 +311,18 @@ def _gap_ratio(r: _Reading) -> float:
 def _wobble_ratio(which: str) -> Any:
     def measure(r: _Reading) -> float:
         return r.noise(which) / r.scale(which)
+
+    return measure
+
+
+def _level_wobble_ratio(which: str) -> Any:
+    def measure(r: _Reading) -> float:
+        if not r.is_bounded:
+            raise _NotTold("a level needs a loss that cannot fall below 0")
+        end = r.end(which)
+        if end <= 0:
+            raise _NotTold("the loss ends at 0")
+        return r.noise(which) / end
 
     return measure
 
@@ -373,6 +385,8 @@ MEASURES: dict[str, Any] = {
     "curve.rise_errors": _rise_errors,
     "curve.gap_ratio": _gap_ratio,
     "curve.wobble_ratio": _wobble_ratio("validation"),
+    "curve.level_wobble_ratio": _level_wobble_ratio("validation"),
+    "curve.train_level_wobble_ratio": _level_wobble_ratio("train"),
     "curve.wobble_per_trend": _wobble_per_trend,
     "curve.wobble_per_train_wobble": _wobble_of_both,
     "curve.shortfall_ratio": _shortfall_ratio,

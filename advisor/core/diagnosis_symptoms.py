@@ -28,16 +28,18 @@ curve.validation_change_ratio|number|Validation loss at the end less at the firs
 curve.gain_ratio|number|Fall of the smoothed validation loss from the first step to its least, over the first.
 curve.gain_errors|number|The same fall, in standard deviations of what wavers in its last half.
 curve.gain_per_train_gain_ratio|number|Fall of the validation loss over that of the training loss.
-curve.late_per_early_gain_ratio|number|Gain of the last fifth of the steps over that of the first, of training (without it, of validation).
+curve.late_per_early_gain_ratio|number|Fall of the smoothed validation loss over the last fifth of the steps over that of the first.
 curve.late_gain_ratio|number|Fall of the smoothed validation loss over the last fifth of the steps, over the scale.
 curve.late_gain_errors|number|The same fall, in standard deviations of what wavers there.
 curve.best_step|number|The step of the least smoothed validation loss.
 curve.best_at_ratio|number|Share of the steps before that.
-curve.settled_at_ratio|number|Share of the steps before the smoothed validation loss is first within 2 % of the scale of its least.
+curve.settled_at_ratio|number|Share of the steps before the smoothed validation loss is within 2 % of the scale, or its noise, of its least.
 curve.rise_ratio|number|Median validation loss of the last tenth less the least smoothed one, over the scale.
 curve.rise_errors|number|The same rise in standard errors: over folds where there are any, else of what wavers in the last half.
 curve.gap_ratio|number|Validation loss less training loss at the end, over the larger scale of the two.
 curve.wobble_ratio|number|Deviation of what wavers in the last half of the validation loss, by second differences, over the scale.
+curve.level_wobble_ratio|number|Deviation of what wavers in the last half of the validation loss, over the loss at the end.
+curve.train_level_wobble_ratio|number|The same of the training loss.
 curve.wobble_per_trend|number|Standard deviation of the steps of the validation loss over their mean size, in the last half.
 curve.wobble_per_train_wobble|number|Relative wobble of the validation loss over that of the training loss.
 curve.shortfall_ratio|number|Least validation loss less that of a simple model, over the first less that of the simple model.
