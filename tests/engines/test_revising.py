@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -27,12 +28,14 @@ def engine(notes: list[str], space: SearchSpace = SPACE, strategy: Literal["tpe"
     return RevisingEngine(make, space, direction="minimize", note=notes.append)
 
 
-def run(search: RevisingEngine, trials: int, told: list[tuple[Proposal, Result]]) -> list[Config]:
+def run(
+    search: RevisingEngine, trials: int, told: list[tuple[Proposal, Result]], objective: Callable[[Config], float] = score
+) -> list[Config]:
     configs = []
     for _ in range(trials):
         proposal = search.propose()
         assert proposal is not None
-        result = Result("completed", score(proposal.config))
+        result = Result("completed", objective(proposal.config))
         search.tell(proposal, result)
         told.append((proposal, result))
         configs.append(proposal.config)
@@ -95,20 +98,10 @@ def bowl(config: Config) -> float:
     return (config["x"] - 0.3) ** 2 + 0.5 * (config["y"] - 0.6) ** 2
 
 
-def run_bowl(search: RevisingEngine, trials: int, told: list[tuple[Proposal, Result]]) -> list[Config]:
-    for _ in range(trials):
-        proposal = search.propose()
-        assert proposal is not None
-        result = Result("completed", bowl(proposal.config))
-        search.tell(proposal, result)
-        told.append((proposal, result))
-    return [p.config for p, _ in told]
-
-
 def test_what_does_not_matter_is_frozen_and_every_trial_goes_on_counting() -> None:
     notes: list[str] = []
     search = engine(notes, MANY, "random")
-    configs = run_bowl(search, 100, [])
+    configs = run(search, 100, [], bowl)
     frozen = {n.split()[0] for n in notes}
     assert frozen and frozen <= {"idle", "useless"}
     assert all(len({c[name] for c in configs[-20:]}) == 1 for name in frozen)
@@ -120,9 +113,9 @@ def test_what_does_not_matter_is_frozen_and_every_trial_goes_on_counting() -> No
 def test_a_search_that_froze_something_is_resumed_as_it_was() -> None:
     told: list[tuple[Proposal, Result]] = []
     notes: list[str] = []
-    whole = run_bowl(engine(notes, MANY, "random"), 90, told)
+    whole = run(engine(notes, MANY, "random"), 90, told, bowl)
     assert notes
     resumed = engine([], MANY, "random")
     for proposal, result in told[:80]:
         resumed.tell(proposal, result)
-    assert run_bowl(resumed, 10, []) == whole[80:]
+    assert run(resumed, 10, [], bowl) == whole[80:]
