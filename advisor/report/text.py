@@ -244,7 +244,11 @@ def _why_lines(plan: Plan) -> list[str]:
     told = [evidence for field in _TOLD_FIELDS for evidence in plan.evidence if evidence.field == field]
     if not told:
         return []
-    lines = [line for evidence in told for line in evidence_lines(evidence)]
+    lines = []
+    for evidence in told:
+        lines += evidence_lines(evidence)
+        if evidence.field == "strategy" and plan.stability is not None:
+            lines += _wrap(plan.stability.text[0].lower() + plan.stability.text[1:].rstrip("."), indent=2, hang=2)
     rest = len({e.field for e in plan.evidence}) - len({e.field for e in told})
     if rest > 0:
         lines.append(f"{_count(rest, 'more field')} explained by: advisor explain PLAN --why FIELD")
