@@ -149,6 +149,27 @@ class Diagnosed(Value):
     """Findings for which something was missing throughout."""
 
 
+class DiagnosisReport(Value):
+    """What `advisor diagnose` has to say."""
+
+    subject: str
+    """What was looked at, as it was named."""
+    kind: Literal["run", "study", "curves"]
+    """What that is."""
+    direction: Literal["minimize", "maximize"]
+    """Which way is better."""
+    curves: int
+    """Learning curves looked at."""
+    trials: int
+    """Trials looked at."""
+    findings: tuple[Finding, ...] = ()
+    """The most important first."""
+    passed: tuple[Passed, ...] = ()
+    """Findings that something was missing for."""
+    notes: tuple[str, ...] = ()
+    """What was guessed in reading."""
+
+
 def diagnose(
     entries: Sequence[Diagnosis], *, curves: Sequence[Curve] = (), study: Study | None = None, notes: Sequence[str] = ()
 ) -> Diagnosed:

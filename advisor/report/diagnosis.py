@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Protocol
 
-from advisor.core.diagnosis import Finding, Passed
+from advisor.core.diagnosis import DiagnosisReport, Finding, Passed
 from advisor.report.wording import shown
 
 WIDTH = 79
@@ -15,18 +14,7 @@ _LABEL = 10
 _MOST_PASSED = 4
 
 
-class Told(Protocol):
-    """What is written about: `advisor.session.diagnosing.DiagnosisReport`."""
-
-    subject: str
-    curves: int
-    trials: int
-    findings: tuple[Finding, ...]
-    passed: tuple[Passed, ...]
-    notes: tuple[str, ...]
-
-
-def diagnosis_text(told: Told) -> str:
+def diagnosis_text(told: DiagnosisReport) -> str:
     """The findings, the most important first; one sentence where there is none."""
     looked = " and ".join(_counted(n, what) for n, what in ((told.trials, "trial"), (told.curves, "curve")) if n)
     lines = _wrap(f"{shown(told.subject)}: {looked} looked at.")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from advisor.core.diagnosis import Diagnosed, Finding, Passed, diagnose
+from advisor.core.diagnosis import Diagnosed, DiagnosisReport, Finding, diagnose
 from advisor.core.diagnosis_curves import FEWEST_POINTS, Curve
 from advisor.core.diagnosis_trials import Study, Tried
 from advisor.core.errors import InputError, RunNotFoundError
 from advisor.core.plan import Plan
 from advisor.core.roles import recognise
 from advisor.core.space import SearchSpace
-from advisor.core.value import Value
 from advisor.session.folder import RunFolder
 from advisor.session.planning import rulebook
 
@@ -21,27 +20,6 @@ if TYPE_CHECKING:
     from advisor.core.rules import Rulebook
 
 _TABLES = (".csv", ".tsv", ".txt")
-
-
-class DiagnosisReport(Value):
-    """What `advisor diagnose` has to say."""
-
-    subject: str
-    """What was looked at, as it was named."""
-    kind: Literal["run", "study", "curves"]
-    """What that is."""
-    direction: Literal["minimize", "maximize"]
-    """Which way is better."""
-    curves: int
-    """Learning curves looked at."""
-    trials: int
-    """Trials looked at."""
-    findings: tuple[Finding, ...] = ()
-    """The most important first."""
-    passed: tuple[Passed, ...] = ()
-    """Findings that something was missing for."""
-    notes: tuple[str, ...] = ()
-    """What was guessed in reading."""
 
 
 def diagnose_subject(
