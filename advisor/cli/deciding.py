@@ -103,6 +103,8 @@ def _saved_plan(door: Door, path: str, *, query: str | None, runs: Path, save_fa
             group=plan.validation.group,
             time=plan.validation.time,
             weights=plan.weights,
+            valid=None if plan.valid is None else plan.valid.source,
+            test=None if plan.test is None else plan.test.source,
             seed=plan.seed,
         )
         if facts.data.fingerprint != plan.data_fingerprint:

@@ -19,7 +19,7 @@ from advisor.report.wording import duration, parse_duration
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-READ_FROM_DATA = ("target", "task", "group", "time", "weights", "drop")
+READ_FROM_DATA = ("target", "task", "group", "time", "weights", "valid", "test", "drop")
 """Answers that the profile of the data depends on: with saved facts it is too late for them."""
 
 

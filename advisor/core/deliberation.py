@@ -444,8 +444,25 @@ def _gate(facts: Facts) -> None:
         raise _no_validation(f"the group column has {data.groups} distinct values", "Name a column with at least 3 groups, or none.", facts)
 
 
+def _check_files(facts: Facts) -> None:
+    """Raises: InputError where the facts hold nothing of a file that the answers name, or the other way round, and for a file to
+    validate on whose rows come after those kept apart to test on."""
+    for name in ("valid", "test"):
+        named, found = getattr(facts.answers, name), getattr(facts.data, name)
+        if (named is None) != (found is None):
+            what = "without that file" if found is None else f"with {found.source}, and the answers name no such file"
+            raise InputError(f"the facts were gathered {what}", where=f"--{name}", cure="Gather the facts again, with it or without.")
+    if facts.answers.valid is not None and facts.answers.time is not None and facts.answers.test is None:
+        raise InputError(
+            f"in order of {facts.answers.time} the rows kept apart to test on would be older than those of {facts.answers.valid}",
+            where="--valid",
+            cure="Name later rows to test on with --test, or leave --valid out: splits are then made in order of time.",
+        )
+
+
 def _validation(facts: Facts, rulebook: Rulebook, situation: Situation, notes: Notes) -> tuple[Validation, Situation]:
     _gate(facts)
+    _check_files(facts)
     data, answers = facts.data, facts.answers
     got = {
         n: decide(f"validation.{n}", rulebook, situation, notes) for n in ("scheme", "folds", "repeats", "holdout_ratio", "heldout_ratio")
@@ -468,11 +485,13 @@ def _validation(facts: Facts, rulebook: Rulebook, situation: Situation, notes: N
     if scheme == "time" and repeats > 1:
         repeats = 1
         _replace(notes, "validation.repeats", 1, "The order of time allows one sequence of splits only.")
+    if folds == 1 and scheme != "given":
+        scheme = "holdout"
     validation = Validation(
-        scheme="holdout" if folds == 1 else scheme,
+        scheme=scheme,
         folds=folds,
         repeats=repeats,
-        holdout_ratio=float(got["holdout_ratio"].value) if folds == 1 else 0.0,
+        holdout_ratio=float(got["holdout_ratio"].value) if scheme == "holdout" else 0.0,
         heldout_ratio=heldout,
         group=answers.group,
         time=answers.time,
@@ -481,7 +500,8 @@ def _validation(facts: Facts, rulebook: Rulebook, situation: Situation, notes: N
     if validation.scheme == "holdout":
         _replace(notes, "validation.scheme", "holdout", "One fold is a holdout.")
     else:
-        _replace(notes, "validation.holdout_ratio", 0.0, "Folds are used, and no holdout beside them.")
+        used = "The file's rows" if scheme == "given" else "Folds"
+        _replace(notes, "validation.holdout_ratio", 0.0, f"{used} are used, and no holdout beside them.")
     return validation, _with_validation(situation, validation)
 
 
@@ -497,7 +517,8 @@ def _replace(notes: Notes, name: str, value: Any, because: str) -> None:
 
 def estimated_seconds(family: Family, data: Dataset, validation: Validation, *, is_accelerated: bool = False) -> float:
     """Seconds of one fit on a training fold by the family's cost formula, to two significant digits."""
-    rows = int(data.rows * (1 - validation.heldout_ratio) * SHARE_OF_TRAINING_ROWS)
+    share = 1.0 if validation.scheme == "given" else SHARE_OF_TRAINING_ROWS
+    rows = int(data.rows * (1 - validation.heldout_ratio) * share)
     width = data.width
     if family.preprocessing.category != "onehot":
         width = min(width, data.feature_columns + 3 * data.date_columns + 20 * data.text_columns)
@@ -752,7 +773,7 @@ def _budget(
 
     startup = round(min(rate("startup_seconds", 5.0) + facts.data.bytes / READ_BYTES_PER_SECOND, 0.2 * seconds), 3)
     pilot = round(rate("pilot_ratio", 0.15) * seconds, 3)
-    evaluation = candidate.fit_seconds * validation.splits
+    evaluation = candidate.fit_seconds * validation.fresh_splits
     confirm = round(min(0.25 * seconds, max(rate("confirm_ratio", 0.12) * seconds, 2 * evaluation)), 3)
     refit = round(min(0.25 * seconds, max(rate("refit_ratio", 0.08) * seconds, 4 * candidate.fit_seconds)), 3)
     search = round(max(0.0, seconds - startup - pilot - confirm - refit), 6)

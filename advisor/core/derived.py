@@ -221,6 +221,23 @@ def has_time(get: Get) -> bool:
 
 
 @derived(
+    "answers.has_valid_file",
+    "flag",
+    inputs=("answers.valid",),
+    says=("no file was named to validate on", "a file was named to validate on"),
+)
+def has_valid_file(get: Get) -> bool:
+    """The rows to validate on come in a file of their own."""
+    return get("answers.valid") is not None
+
+
+@derived("answers.has_test_file", "flag", inputs=("answers.test",), says=("no file was named to test on", "a file was named to test on"))
+def has_test_file(get: Get) -> bool:
+    """The rows to test on come in a file of their own."""
+    return get("answers.test") is not None
+
+
+@derived(
     "answers.is_exchangeable",
     "flag",
     inputs=("answers.group", "answers.time"),

@@ -155,6 +155,17 @@ class Hardware(Value):
     """True inside a container."""
 
 
+class GivenRows(Value):
+    """Rows that the user keeps in a file of their own, to validate or to test on."""
+
+    source: str
+    """The file as the user named it."""
+    fingerprint: str
+    """Hash of its content."""
+    rows: int
+    """Rows with a known target."""
+
+
 class Dataset(Value):
     """What is known of the data, before any model is fitted."""
 
@@ -224,6 +235,10 @@ class Dataset(Value):
     """1 for grey, 3 for colour; 0 when the data are no images."""
     image_source: Literal["none", "columns", "folder", "idx", "arrays"] = "none"
     """How the images come: as the number columns of a table, a folder a class, IDX files, or an array (images, height, width, …)."""
+    valid: GivenRows | None = None
+    """The rows that every configuration is scored on; None: the splits are made from the data."""
+    test: GivenRows | None = None
+    """The rows that are scored once, at the end; None: a part of the data is kept apart for that."""
     warnings: tuple[str, ...] = ()
     """What a user should know before trusting a model of these data."""
 
@@ -282,6 +297,14 @@ class Answers(Value):
     """Column by which the past must predict the future."""
     weights: str | None = Field(default=None, json_schema_extra={"flag": "--weights", "question": "Which column weighs the rows?"})
     """Column of sample weights."""
+    valid: str | None = Field(
+        default=None, json_schema_extra={"flag": "--valid", "question": "Which file holds the rows to validate on?", "file": "valid.csv"}
+    )
+    """A table like DATA: every configuration learns from DATA and is scored on these rows; None: splits are made from DATA."""
+    test: str | None = Field(
+        default=None, json_schema_extra={"flag": "--test", "question": "Which file holds the rows to test on?", "file": "test.csv"}
+    )
+    """A table like DATA: its rows are scored once, at the end, and decide nothing; None: a part of DATA is kept apart for that."""
     drop: tuple[str, ...] = Field(default=(), json_schema_extra={"flag": "--drop", "question": "Which columns must not be used?"})
     """Columns left out of the features."""
     freeze: dict[str, Any] = Field(
@@ -292,7 +315,7 @@ class Answers(Value):
         default_factory=dict,
         json_schema_extra={"flag": "--baseline", "question": "Which configuration is in production?", "file": "config.toml"},
     )
-    """Your own configuration, tried first in the default's place: hyperparameters, and ``family`` for a table; the flag names a TOML file."""
+    """Your own configuration, tried first in the default's place: hyperparameters, and ``family`` for a table; the flag names TOML."""
     cluster: str | None = Field(default=None, json_schema_extra={"flag": "--cluster", "question": "Which Ray cluster?"})
     """Address of a Ray cluster."""
     workers: int | None = Field(default=None, ge=1, json_schema_extra={"flag": "--workers", "question": "How many trials at once?"})

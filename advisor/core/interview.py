@@ -266,6 +266,8 @@ def _workers(facts: Facts, plan: Plan | None) -> Question | None:
 def headline(plan: Plan) -> str:
     """What a person compares plans by: strategy, family, metric, validation, about how many trials in how long."""
     splits = f"{plan.validation.scheme} {plan.validation.folds}" + (f"×{plan.validation.repeats}" if plan.validation.repeats > 1 else "")
+    if plan.valid is not None:
+        splits = f"validated on {plan.valid.source}"
     if plan.validation.scheme == "own":
         splits = "validated by itself" + (f" on {plan.validation.folds} splits" if plan.validation.folds > 1 else "")
     when = show_seconds(plan.forecast.seconds_p50)

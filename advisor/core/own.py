@@ -221,7 +221,8 @@ def _based(own: OwnObjective, facts: Facts) -> OwnObjective:
 
 
 def _refuse_table_answers(facts: Facts) -> None:
-    for name, flag in (("target", "--target"), ("task", "--task"), ("metric", "--metric"), ("group", "--group"), ("time", "--time")):
+    for name in ("target", "task", "metric", "group", "time", "valid", "test"):
+        flag = f"--{name}"
         if getattr(facts.answers, name) is not None:
             raise InputError(
                 f"{flag} is about a table, and the objective is your own",

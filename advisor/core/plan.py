@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from pydantic import field_serializer, field_validator
 
-from advisor.core.facts import Task, Unknown
+from advisor.core.facts import GivenRows, Task, Unknown
 from advisor.core.space import Config, SearchSpace
 from advisor.core.value import Value, decode, encode
+
+GIVEN_REFITS = 2
+"""Fits with fresh seeds by which a configuration is scored again on rows that were given: those rows themselves stay the same. [H]"""
 
 
 class Strategy(StrEnum):
@@ -35,8 +38,8 @@ class Strategy(StrEnum):
 class Validation(Value):
     """How a configuration is scored, and what is kept apart until the end."""
 
-    scheme: Literal["holdout", "kfold", "stratified", "group", "stratified_group", "time", "own"]
-    """Kind of split inside the development rows; ``own``: the objective validates by itself."""
+    scheme: Literal["holdout", "kfold", "stratified", "group", "stratified_group", "time", "given", "own"]
+    """Kind of split inside the development rows; ``given``: the rows of a file score; ``own``: the objective validates by itself."""
     folds: int
     """Folds; 1 for a holdout."""
     repeats: int = 1
@@ -56,6 +59,11 @@ class Validation(Value):
     def splits(self) -> int:
         """Fits a full evaluation costs: folds × repeats."""
         return self.folds * self.repeats
+
+    @property
+    def fresh_splits(self) -> int:
+        """Fits by which the confirm stage scores a configuration again."""
+        return GIVEN_REFITS if self.scheme == "given" else self.splits
 
 
 class Pruner(Value):
@@ -315,6 +323,10 @@ class Plan(Value):
     """Settings of the sampler, all explicit."""
     weights: str | None = None
     """Column of sample weights."""
+    valid: GivenRows | None = None
+    """The rows of a file that every configuration is scored on; None: `validation` splits the data."""
+    test: GivenRows | None = None
+    """The rows of a file that are scored once, at the end; None: `validation` keeps a part of the data apart."""
     seed: int = 0
     """Seed of every random choice."""
     forced: tuple[str, ...] = ()

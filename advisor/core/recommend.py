@@ -90,6 +90,8 @@ def recommend(facts: Facts, rulebook: Rulebook, *, flips: bool = True) -> Plan:
         forecast=forecast,
         sampler=sampler,
         weights=facts.answers.weights,
+        valid=o.data.valid,
+        test=o.data.test,
         seed=facts.answers.seed,
         forced=(*o.choice.forced, *notes.forced),
         advice=_advice(o, rulebook),
@@ -371,6 +373,8 @@ def _explain_rest(o: Outline, stages: tuple[Stage, ...], forecast: Forecast) -> 
         ("validation.group", o.validation.group, "--group", "No group column was named."),
         ("validation.time", o.validation.time, "--time", "No time column was named."),
         ("weights", answers.weights, "--weights", "No column of weights was named."),
+        ("valid", answers.valid, "--valid", "No file was named: the splits are made from the data."),
+        ("test", answers.test, "--test", "No file was named: a part of the data is kept apart."),
     ):
         if value is not None:
             notes.answered(name, value, flag)

@@ -34,6 +34,8 @@ _CHUNK_CELLS = 4_000_000
 class FinalFit:
     """Fits a configuration once: ``objective(config)`` yields one measurement.
 
+    `all` rows are those that may be learned: held-out rows among them, unless they come from a file of their own.
+
     On `development` the value is the score of the held-out rows, and what they were predicted goes to `predictions`; where no
     rows are held out, and on `all`, it is the score of the rows that were learned, which only shows that the model works.
     """
@@ -73,7 +75,7 @@ class FinalFit:
         data = read_prepared(Path(self.prepared.table))
         with np.load(self.prepared.parts, allow_pickle=False) as parts:
             development, heldout, groups = parts["development"], parts["heldout"], parts["groups"]
-        learned = development if self.rows == "development" else np.arange(self.prepared.rows)
+            learned = development if self.rows == "development" else parts["learned"]
         scored = heldout if self.rows == "development" and len(heldout) else learned
         pipeline = build(
             self.family,

@@ -59,7 +59,7 @@ class NetworkObjective(TableObjective):
         tests: list[_Test] = []
         states = checkpoint["folds"] if checkpoint is not None else None
         for step, (train, test) in enumerate(self.pairs(), start=1):
-            pipeline = self.pipeline(config)
+            pipeline = self.pipeline(config, step)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 fold = self._preprocessed(pipeline, config, data, train, test, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from advisor.core.value import Value
 from advisor.objectives.images import IMAGE, write_pixels, write_rows
 from advisor.objectives.network_objective import NetworkObjective
 from advisor.objectives.pipelines import UNUSED_KINDS, typed
-from advisor.objectives.splitting import Split, group_codes, hold_out, splits, write_splits
+from advisor.objectives.splitting import Split, fresh_seed, given_splits, group_codes, hold_out, splits, write_splits
 from advisor.objectives.tables import TARGET, WEIGHT, TableObjective
 
 ROW = "__row__"
@@ -38,7 +39,7 @@ class Prepared(Value):
     fresh: str
     """``.npz`` with the splits of the confirm stage."""
     parts: str
-    """``.npz`` with `development`, `heldout`, and the `groups` of all rows (empty when there are none)."""
+    """``.npz`` with `development`, `heldout`, `learned` (rows of the last fit), and the `groups` of all rows (empty without any)."""
     columns: tuple[Column, ...]
     """Features, in order."""
     target: str
@@ -54,9 +55,13 @@ class Prepared(Value):
     dropped_rows: int
     """Rows left out because their target is missing or cannot be read."""
     development_rows: int
-    """Rows that choices may see."""
+    """Rows that choices may see: what the splits divide, given rows that score included."""
     heldout_rows: int
     """Rows kept apart until the end."""
+    is_heldout_given: bool = False
+    """True when these come from a file of their own: no model that is saved learns from them."""
+    fresh_seeds: tuple[int, ...] = ()
+    """The seed of each split of the confirm stage where the splits cannot differ in their rows; empty: that of the run."""
     has_weights: bool
     """True when rows are weighed."""
     is_ordered: bool
@@ -77,6 +82,7 @@ class Prepared(Value):
             metric=self.metric,
             classes=self.classes,
             seed=seed,
+            split_seeds=self.fresh_seeds if is_fresh else (),
             threads=threads,
             device=device,
         )
@@ -92,6 +98,8 @@ def prepare(
     fresh_repeats: int = 1,
     images: Path | None = None,
     pixels: Sequence[str] = (),
+    valid: pl.DataFrame | None = None,
+    test: pl.DataFrame | None = None,
 ) -> Prepared:
     """Files in `folder` and where they lie. `frame` has the features typed by their kind and the target as it was read.
 
@@ -101,10 +109,12 @@ def prepare(
     A target is missing when it is null, NaN or, in lower case, one of `null_spellings`. The held-out rows are chosen by
     `plan.validation` before anything else. `fresh_repeats` multiplies the splits of the confirm stage.
 
-    Raises: InputError when the target, group, time or weights column is absent or unreadable; CannotRunError when there is no
-    legal split.
+    The rows of `valid` score every split, those of `test` are the held-out ones; both hold the columns of `frame` that are used. Row
+    numbers go on from one table to the next.
+
+    Raises: InputError when the target, group, time or weights column is absent or unreadable, or a label stands in `valid` or `test`
+    alone; CannotRunError when there is no legal split.
     """
-    notes: list[str] = []
     for flag, name in (
         ("--target", plan.target),
         ("--group", plan.validation.group),
@@ -117,21 +127,19 @@ def prepare(
         raise InputError(f"the column name {min(taken)!r} is taken", where="columns", cure="Rename the column.")
     by_name = {c.name: c for c in dataset.columns}
     columns = tuple(by_name[name] for name in plan.features if by_name[name].kind not in UNUSED_KINDS)
-    target = _readable(frame[plan.target], plan.table_task, {s.casefold() for s in null_spellings})
-    frame = frame.with_row_index(ROW)
-    has_target = target.is_not_null()
-    dropped = len(target) - int(has_target.sum())
-    if dropped:
-        notes.append(f"{dropped} of {len(target)} rows have no readable {plan.target!r} and are left out.")
-    frame, target = frame.filter(has_target), target.filter(has_target)
-    is_ordered = plan.validation.time is not None or plan.validation.scheme == "time"
-    if plan.validation.time is not None:
-        moments = frame[plan.validation.time]
-        if moments.null_count():
-            notes.append(f"{moments.null_count()} rows without {plan.validation.time!r} count as the oldest.")
-        order = moments.arg_sort(nulls_last=False)
-        frame, target = frame[order], target[order]
-    y, classes = _coded(target, plan.table_task)
+    spellings = {s.casefold() for s in null_spellings}
+    data = _part(frame.with_row_index(ROW), plan, spellings, "")
+    beside = [
+        (flag, _part(rows.with_row_index(ROW), plan, spellings, f"{shown.source}: " if shown is not None else ""))
+        for flag, rows, shown in (("--valid", valid, plan.valid), ("--test", test, plan.test))
+        if rows is not None
+    ]
+    y, classes = _coded(data.target, plan.table_task)
+    frame = data.frame
+    if beside:
+        kept = [c for c in beside[0][1].frame.columns if c in frame.columns]
+        frame = pl.concat([p.frame.select(kept) for p in (data, *(p for _, p in beside))], how="vertical_relaxed")
+        y = np.concatenate([y, *(_codes(p.target, classes, plan.table_task, flag) for flag, p in beside)])
     weight = None if plan.weights is None else _weights(frame[plan.weights])
     folder.mkdir(parents=True, exist_ok=True)
     if pixels:
@@ -146,12 +154,29 @@ def prepare(
         table = folder / "table.arrow"
         typed(frame, columns).hstack(arrays).rechunk().write_ipc(table, compression="uncompressed")
 
+    count = len(data.target)
     groups = group_codes(frame[plan.validation.group].to_list(), len(y)) if plan.validation.group is not None else None
     times = frame[plan.validation.time].rle_id().to_numpy() if plan.validation.time is not None else None
-    development, heldout = hold_out(plan.validation, y, task=plan.table_task, groups=groups, times=times)
+    development, heldout = hold_out(
+        plan.validation,
+        y[:count],
+        task=plan.table_task,
+        groups=None if groups is None else groups[:count],
+        times=None if times is None else times[:count],
+    )
     _check_classes(y[development], classes, plan.table_task)
+    scoring = np.arange(count, count + sum(len(p.target) for flag, p in beside if flag == "--valid"), dtype=np.intp)
+    if test is not None:
+        heldout = np.arange(count + len(scoring), len(y), dtype=np.intp)
+    is_given = plan.validation.scheme == "given"
+    is_ordered = plan.validation.time is not None or plan.validation.scheme == "time"
+    if is_given and not len(scoring):
+        raise CannotRunError("there are no rows to validate on", where="--valid", cure="Plan anew with --valid FILE.")
 
     def within(*, is_fresh: bool) -> list[Split]:
+        if is_given:
+            draws = plan.validation.fresh_splits * fresh_repeats if is_fresh else 0
+            return given_splits(development, scoring, y, draws=draws, groups=groups, is_ordered=is_ordered, seed=plan.validation.seed)
         repeats = plan.validation.repeats * (fresh_repeats if is_fresh else 1)
         inner = splits(
             plan.validation.model_copy(update={"repeats": repeats}),
@@ -162,13 +187,16 @@ def prepare(
         )
         return [(development[train], development[test]) for train, test in inner]
 
+    fresh = within(is_fresh=True)
+    learned = np.arange(len(y) - len(heldout), dtype=np.intp) if test is not None else np.arange(len(y), dtype=np.intp)
     with (folder / "parts.npz").open("wb") as file:
-        np.savez(file, development=development, heldout=heldout, groups=np.empty(0, dtype=np.intp) if groups is None else groups)
+        codes = np.empty(0, dtype=np.intp) if groups is None else groups
+        np.savez(file, development=development, heldout=heldout, learned=learned, groups=codes)
     prepared = Prepared(
         folder=str(folder),
         table=str(table),
         splits=str(write_splits(folder / "splits.npz", within(is_fresh=False))),
-        fresh=str(write_splits(folder / "fresh.npz", within(is_fresh=True))),
+        fresh=str(write_splits(folder / "fresh.npz", fresh)),
         parts=str(folder / "parts.npz"),
         columns=columns,
         target=plan.target,
@@ -176,15 +204,45 @@ def prepare(
         metric=plan.metric,
         classes=classes,
         rows=len(y),
-        dropped_rows=dropped,
-        development_rows=len(development),
+        dropped_rows=data.dropped,
+        development_rows=len(development) + (len(scoring) if is_given else 0),
         heldout_rows=len(heldout),
+        is_heldout_given=test is not None,
+        fresh_seeds=tuple(fresh_seed(plan.seed, number) for number in range(len(fresh))) if is_given else (),
         has_weights=plan.weights is not None,
         is_ordered=is_ordered,
-        notes=tuple(notes),
+        notes=tuple(note for part in (data, *(p for _, p in beside)) for note in part.notes),
     )
     (folder / "prepared.json").write_text(prepared.model_dump_json(indent=1), encoding="utf-8")
     return prepared
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows with a known target, in time order where time matters."""
+
+    frame: pl.DataFrame
+    target: pl.Series
+    dropped: int
+    notes: tuple[str, ...]
+
+
+def _part(frame: pl.DataFrame, plan: Plan, spellings: set[str], shown: str) -> _Part:
+    """`shown` stands before what is noted."""
+    notes = []
+    target = _readable(frame[plan.target], plan.table_task, spellings)
+    has_target = target.is_not_null()
+    dropped = len(target) - int(has_target.sum())
+    if dropped:
+        notes.append(f"{shown}{dropped} of {len(target)} rows have no readable {plan.target!r} and are left out.")
+    frame, target = frame.filter(has_target), target.filter(has_target)
+    if plan.validation.time is not None:
+        moments = frame[plan.validation.time]
+        if moments.null_count():
+            notes.append(f"{shown}{moments.null_count()} rows without {plan.validation.time!r} count as the oldest.")
+        order = moments.arg_sort(nulls_last=False)
+        frame, target = frame[order], target[order]
+    return _Part(frame, target, dropped, tuple(notes))
 
 
 def read_prepared_value(folder: Path) -> Prepared:
@@ -240,6 +298,22 @@ def _coded(target: pl.Series, task: Task) -> tuple[npt.NDArray[Any], tuple[Any, 
         labels = labels.reverse()  # the rarer class is the positive one, whatever it is called
     codes = target.to_frame().join(labels.to_frame().with_row_index("code"), on=target.name, how="left", maintain_order="left")["code"]
     return codes.to_numpy().astype(np.int64), tuple(labels.to_list())
+
+
+def _codes(target: pl.Series, classes: Sequence[Any], task: Task, flag: str) -> npt.NDArray[Any]:
+    """The codes that `classes` give the labels, or the numbers themselves.
+
+    Raises: InputError for a label that is none of them.
+    """
+    if task is Task.REGRESSION:
+        return target.to_numpy().astype(np.float64)
+    codes = {label: code for code, label in enumerate(classes)}
+    unknown = [label for label in target.unique().sort().to_list() if label not in codes]
+    if unknown:
+        raise InputError(
+            f"the data hold no row whose {target.name!r} is {unknown[0]!r}", where=flag, cure="Write the labels as in the data."
+        )
+    return np.asarray([codes[label] for label in target.to_list()], dtype=np.int64)
 
 
 def _weights(column: pl.Series) -> pl.Series:

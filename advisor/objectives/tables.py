@@ -137,6 +137,7 @@ class TableObjective:
         metric: str,
         classes: Sequence[Any] = (),
         seed: int = 0,
+        split_seeds: Sequence[int] = (),
         threads: int = 1,
         device: str = "cpu",
     ) -> None:
@@ -145,6 +146,8 @@ class TableObjective:
         self.metric: Metric = metric_named(metric, task)
         self.classes = tuple(classes)
         self.seed, self.threads, self.device = seed, threads, device
+        self.split_seeds = tuple(split_seeds)
+        """A seed of its own for the model of each split; empty: `seed` for all."""
         self.last_fit_seconds = 0.0
         """Median seconds of one fit and score of the last trial."""
         self.last_scores: tuple[float, ...] = ()
@@ -178,19 +181,22 @@ class TableObjective:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_last": None}
 
-    def pipeline(self, config: Config) -> Pipeline:
-        """The unfitted pipeline of `config`."""
+    def pipeline(self, config: Config, step: int | None = None) -> Pipeline:
+        """The unfitted pipeline of `config`, with the seed of the split number `step` where splits have seeds of their own."""
         return build(
             self.family,
             self.columns,
             self.task,
             config,
-            seed=self.seed,
+            seed=self._seed_of(step),
             threads=self.threads,
             classes=len(self.classes),
             needs=self.metric.needs,
             device=self.device,
         )
+
+    def _seed_of(self, step: int | None) -> int:
+        return self.split_seeds[step - 1] if step is not None and self.split_seeds else self.seed
 
     def __call__(self, config: Config, checkpoint: Any = None) -> Iterator[Measurement]:  # noqa: ARG002
         """One measurement a fold, in order of the splits.
@@ -206,7 +212,7 @@ class TableObjective:
             with _threads().limit(limits=self.threads), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("always", ConvergenceWarning)
-                pipeline = self.pipeline(config)
+                pipeline = self.pipeline(config, step)
                 fold = self._preprocessed(pipeline, config, data, train, test, step)
                 model = pipeline.steps[-1][1]
                 weights = {} if data.weight is None or not self.family.supports_weights else {"sample_weight": data.weight[train]}
@@ -223,7 +229,7 @@ class TableObjective:
         self, pipeline: Pipeline, config: Config, data: Table, train: npt.NDArray[np.intp], test: npt.NDArray[np.intp], step: int
     ) -> _Fold:
         bins = config.get("max_bins", self.family.fixed.get("max_bins"))
-        signature = (self.family.preprocessing, self.family.on_images, config.get(SCALER), bins, self.seed)
+        signature = (self.family.preprocessing, self.family.on_images, config.get(SCALER), bins, self._seed_of(step))
         kind = (self.table, self.splits, self.columns, len(self.classes), self.rows, self.rows_seed, *signature)
         if (kind, step) not in _folds:
             preprocessing = pipeline.steps[0][1]

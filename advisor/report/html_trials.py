@@ -191,6 +191,9 @@ def environment_section(told: Told) -> Section:
         ("rules", plan.rulebook_hash[:16] or "–"),
         ("data", f"{told.clean(plan.data, 200)}{', ' + plan.data_fingerprint[:24] if plan.data_fingerprint else ''}"),
     ]
+    for called, given in (("validated on", plan.valid), ("tested on", plan.test)):
+        if given is not None:
+            rows.append((called, f"{given.rows:,} rows of {told.clean(given.source, 200)}, {given.fingerprint[:24]}"))
     if told.facts is not None and told.facts.objective is None:
         rows.append(("extent", told.facts.data.extent))
     if told.facts is not None:

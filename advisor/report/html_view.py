@@ -21,7 +21,7 @@ from advisor.report.html_words import (
     metric_title,
     sentence,
 )
-from advisor.report.wording import duration, number, setting
+from advisor.report.wording import duration, learned_from, number, setting
 
 
 def view(told: Told) -> dict[str, Any]:
@@ -109,12 +109,9 @@ def _configuration(told: Told) -> Section:
     lines = []
     if outcome.plan.task is not None:
         what = f"A {family_title(outcome.family)} ({told.clean(outcome.family)})"
-        trained = {
-            "all": "fitted on all rows",
-            "development": "fitted on the rows that were not held out",
-            "fold": "fitted on one training fold only, because the run ended before its last fit",
-        }.get(outcome.trained_on or "", "")
-        lines.append(f"{what}{', ' + trained if trained else ''}.")
+        trained = told.clean(learned_from(outcome.plan, outcome.trained_on), 400)
+        late = ", because the run ended before its last fit" if outcome.trained_on == "fold" else ""
+        lines.append(f"{what}{', fitted on ' + trained + late if trained else ''}.")
     if told.facts is not None and told.facts.answers.baseline:
         lines.append("The default here is your own configuration, which you gave with --baseline: it was trial 0.")
     space = spaces_of(told.state, told.plan).get(outcome.family or "")
@@ -173,11 +170,13 @@ def _heldout(told: Told) -> Section:
     blocks: list[Any] = []
     if outcome.heldout_score is not None:
         rows_of = f" {state.heldout.rows:,}" if state.heldout is not None and state.heldout.rows else ""
-        lines.append(f"Scored once, at the end, on{rows_of} rows that no choice ever saw. {interval_sentence(outcome)}".strip())
+        file = f" of {told.clean(outcome.plan.test.source, 200)}" if outcome.plan.test is not None else ""
+        lines.append(f"Scored once, at the end, on{rows_of} rows{file} that no choice ever saw. {interval_sentence(outcome)}".strip())
         rows = [("shipped model", number(outcome.heldout_score))]
         if outcome.shipped != "default":
             rows.append(("default", number(outcome.default_heldout_score)))
-        rows.append(("validation, on fresh splits", number(outcome.validation_score)))
+        again = "with fresh seeds" if outcome.plan.valid is not None else "on fresh splits"
+        rows.append((f"validation, {again}", number(outcome.validation_score)))
         blocks.append(Table(("", title), tuple(rows), right=(1,)))
         gain = outcome.gain
         if gain is not None and outcome.shipped != "default":
@@ -185,7 +184,8 @@ def _heldout(told: Told) -> Section:
     missing = ("heldout_score", *(() if outcome.gain is not None else ("gain",)), "shipped")
     lines += [sentence(told.clean(outcome.reasons[f])) for f in missing if f in outcome.reasons]
     if state.confirmed is not None:
-        lines.append(f"What is shipped was decided before, on fresh splits: {sentence(told.clean(state.confirmed.reason), lower=True)}")
+        again = "by refits with fresh seeds" if outcome.plan.valid is not None else "on fresh splits"
+        lines.append(f"What is shipped was decided before, {again}: {sentence(told.clean(state.confirmed.reason), lower=True)}")
         blocks.append(draw.confirmed_chart(state.confirmed, state, title=title))
     return Section("score", "Score on unseen data, against the default", lines, [], [b for b in blocks if b is not None])
 

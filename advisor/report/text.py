@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from advisor.core.facts import ColumnKind, Dataset, Facts, Hardware, Unknown
+from advisor.core.facts import ColumnKind, Dataset, Facts, GivenRows, Hardware, Unknown
 from advisor.core.metrics import METRICS
 from advisor.core.plan import Evidence, Plan, Strategy
 from advisor.core.space import Choice, Config, Float, Int
 from advisor.core.vocabulary import show_number, vocabulary
-from advisor.report.wording import between, duration, number, setting, shown
+from advisor.report.wording import between, duration, learned_from, number, setting, shown
 
 if TYPE_CHECKING:
     from advisor.core.outcome import Outcome
@@ -198,6 +198,10 @@ def _family_rows(plan: Plan) -> list[str]:
     )
 
 
+def _given(rows: GivenRows | None) -> str:
+    return "" if rows is None else f"the {rows.rows:,} rows of {shown(rows.source, longest=60)}"
+
+
 def _validation_lines(plan: Plan) -> list[str]:
     v = plan.validation
     kinds = {
@@ -206,6 +210,7 @@ def _validation_lines(plan: Plan) -> list[str]:
         "stratified": f"{v.folds} folds, each with the class balance of the whole",
         "group": f"{v.folds} folds, each {shown(v.group, longest=60)} on one side",
         "stratified_group": f"{v.folds} folds with the class balance of the whole, each {shown(v.group, longest=60)} on one side",
+        "given": f"every trial learns from the data and is scored on {_given(plan.valid)}",
         "time": f"{v.folds} folds, the past predicts the future by {shown(v.time, longest=60)}",
     }
     repeats = f", repeated {v.repeats} times" if v.repeats > 1 else ""
@@ -214,7 +219,9 @@ def _validation_lines(plan: Plan) -> list[str]:
     if v.scheme == "own":
         return [f"your own objective validates by itself; its value is {plan.direction}d"]
     lines = [*_wrap(kinds[v.scheme] + repeats), f"score: {title} ({plan.metric}), {better}"]
-    lines += _wrap(f"{v.heldout_ratio:.0%} of all rows are held out: no choice sees them, they are scored once, at the end")
+    held = f"{v.heldout_ratio:.0%} of {'the data' if plan.valid is not None else 'all rows'} are held out"
+    held = held if plan.test is None else f"{_given(plan.test)} are held out"
+    lines += _wrap(f"{held}: no choice sees them, they are scored once, at the end")
     if plan.pruner.name == "none":
         lines.append("no pruning: every trial runs in full")
     else:
@@ -375,9 +382,7 @@ def _next_rows(outcome: Outcome, name: str) -> list[str]:
     if outcome.plan.task is not None:
         new = "NEW_FOLDER" if outcome.plan.features == ("image",) else "NEW.csv"
         rows.insert(0, (f"advisor predict {name} {new}", "predictions of the shipped model"))
-    trained = {"all": "all rows", "development": "the rows that were not held out", "fold": "one training fold only"}.get(
-        outcome.trained_on or "", ""
-    )
+    trained = learned_from(outcome.plan, outcome.trained_on)
     note = _wrap(f"The saved model was fitted on {trained}. It lies in {shown(outcome.run, longest=400)}/best.", hang=2) if trained else []
     return [*note, *_table(rows)]
 

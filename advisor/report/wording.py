@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from advisor.core.plan import Plan
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 LONGEST = 2000
@@ -165,3 +168,25 @@ def bar(share: float, width: int) -> str:
     """
     full = round(max(0.0, min(1.0, share)) * width)
     return "━" * full + "─" * (width - full)
+
+
+def learned_from(plan: Plan, trained_on: str | None) -> str:
+    """The rows that the saved model was fitted on, in words; empty where there is none."""
+    valid = None if plan.valid is None else shown(plan.valid.source, longest=60)
+    test = None if plan.test is None else shown(plan.test.source, longest=60)
+    match trained_on:
+        case "all" if valid is not None:
+            return f"all rows of the data and of {valid}{f', none of {test}' if test is not None else ''}"
+        case "all" if test is not None:
+            return f"all rows of the data, none of {test}"
+        case "all":
+            return "all rows"
+        case "development" if valid is not None or test is not None:
+            rows = "the data" if test is not None else "the rows of the data that were not held out"
+            return f"{rows}, none of {' or '.join(n for n in (valid, test) if n is not None)}"
+        case "development":
+            return "the rows that were not held out"
+        case "fold":
+            return "the data alone" if valid is not None else "one training fold only"
+        case _:
+            return ""

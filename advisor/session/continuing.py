@@ -8,7 +8,7 @@ from pathlib import Path
 
 from advisor.core.errors import InputError
 from advisor.core.events import Event, Noted, RunStarted, StudyState, TrialFinished, TrialStarted, TrialState
-from advisor.core.facts import Facts
+from advisor.core.facts import Facts, GivenRows
 from advisor.core.plan import Plan
 from advisor.core.ports import Engine, Proposal, Result
 from advisor.core.space import Config
@@ -78,15 +78,22 @@ def _compare(before: Plan, old: Facts, plan: Plan, facts: Facts, name: str) -> N
             ("group", before.validation.group, plan.validation.group),
             ("time", before.validation.time, plan.validation.time),
             ("weights", before.weights, plan.weights),
+            ("rows to validate on", _mark(before.valid), _mark(plan.valid)),
+            ("rows to test on", _mark(before.test), _mark(plan.test)),
         ]
     for what, then, now in pairs:
         if then != now:
-            told = "" if what in ("data", "features", "fidelity") else f": {then} then, {now} now"
+            told = "" if what in ("data", "features", "fidelity") or what.startswith("rows") else f": {then} then, {now} now"
             raise InputError(
                 f"its scores cannot be compared with those of this run, which has other {what}{told}",
                 where=where,
                 cure="Run it with what it was run with, or leave --continue out.",
             )
+
+
+def _mark(rows: GivenRows | None) -> str | None:
+    """What tells one file's rows from another's, wherever it lies."""
+    return None if rows is None else rows.fingerprint
 
 
 def _belongs(trial: TrialState, plan: Plan) -> bool:

@@ -19,6 +19,10 @@ class Request(Value):
 
     data: str
     """What the user named, as an absolute path where it is a file."""
+    valid: str = ""
+    """The file whose rows score, as an absolute path; empty where the splits are made from the data."""
+    test: str = ""
+    """The file whose rows are scored at the end, as an absolute path; empty where a part of the data is kept apart."""
     follows_facts: bool = True
     """True when the plan is what the rules recommend for the facts, so that measured facts may revise it."""
     command: str = ""

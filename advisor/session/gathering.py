@@ -49,6 +49,20 @@ def gather(data: Any = None, *, query: str | None = None, runs: str | Path = "ru
         drop=wishes.drop,
         weights=wishes.weights,
     )
+    if wishes.valid is not None or wishes.test is not None:
+        from advisor.profiling.given import with_given_rows
+
+        dataset = with_given_rows(
+            dataset,
+            data,
+            query=query,
+            valid=wishes.valid,
+            test=wishes.test,
+            group=wishes.group,
+            time=wishes.time,
+            weights=wishes.weights,
+            drop=wishes.drop,
+        )
     hardware = probe_hardware(runs=Path(runs), cluster=wishes.cluster)
     return Facts(hardware=hardware, data=dataset, answers=wishes, engines=engines_here(), libraries=libraries_here())
 
@@ -93,6 +107,13 @@ def read_answers(**answers: Any) -> Answers:
             raise InputError(f"unknown answer {name!r}", where="gather", cure=nearest(name, Answers.model_fields))
     if isinstance(given.get("baseline"), str | Path):
         given["baseline"] = read_baseline(given["baseline"])
+    for name in ("valid", "test"):
+        if isinstance(given.get(name), Path):
+            given[name] = str(given[name])
+        elif name in given and not isinstance(given[name], str):
+            raise InputError(
+                f"a {type(given[name]).__name__} is no file", where=f"--{name}", cure="Write its rows to a file, and name that."
+            )
     try:
         return _with_family(Answers(**given))
     except ValidationError as error:

@@ -19,6 +19,7 @@ from advisor.session.continuing import begin_with, carried_over
 from advisor.session.folder import Request, RunFolder
 from advisor.session.following import engine_lives, find_run, follow
 from advisor.session.gathering import gather
+from advisor.session.given_rows import check_given
 from advisor.session.outcomes import outcome
 from advisor.session.planning import facts_behind, load_plan, recommend, rulebook, save_plan
 from advisor.session.tracking import check as check_trackers
@@ -75,10 +76,16 @@ def execute(
     began = time.monotonic()
     seen = facts if facts is not None else facts_behind(plan, data)
     if seen is None:
-        seen = gather(data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
+        seen = _gathered(plan, data)
     folder = create(plan, seen, data=data, run_dir=run_dir, track=track, continues=continues)
     run_engine(folder.path, began=began)
     return outcome(folder.path)
+
+
+def _gathered(plan: Plan, data: Any) -> Facts:
+    """Facts for a plan that comes without any: what it names is read again."""
+    named = {name: rows.source for name, rows in (("valid", plan.valid), ("test", plan.test)) if rows is not None}
+    return gather(data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed, **named)
 
 
 def resume(run_dir: str | Path, *, began: float | None = None) -> Path:
@@ -170,7 +177,14 @@ def _request(plan: Plan, facts: Facts, data: Any, query: str | None, folder: Run
             working_folder=str(Path.cwd()),
         )
     source = _source(facts.data.source if data is None else data, query, folder)
-    return Request(data=source, follows_facts=follows, command=f"advisor run {facts.data.source} --target {plan.target} {rest}")
+    files = {n: rows.source for n, rows in (("valid", plan.valid), ("test", plan.test)) if rows is not None}
+    flags = "".join(f" --{name} {shlex.quote(path)}" for name, path in files.items())
+    return Request(
+        data=source,
+        follows_facts=follows,
+        command=f"advisor run {facts.data.source} --target {plan.target}{flags} {rest}",
+        **{name: str(Path(path).expanduser().resolve()) for name, path in files.items()},
+    )
 
 
 def check_cluster(facts: Facts) -> None:
@@ -214,6 +228,7 @@ def _check(plan: Plan, facts: Facts, source: str | None) -> None:
             )
     if source is not None and not source.startswith("sklearn:") and "://" not in source and not Path(source).exists():
         raise InputError(f"There is no file {source}", where=f"{where}: data", cure="Put the table back, or plan anew.")
+    check_given(plan)
 
 
 def _follows(plan: Plan, facts: Facts) -> bool:
@@ -256,5 +271,5 @@ def plan_and_facts(path: str | Path) -> tuple[Plan, Facts]:
     """
     plan, facts = load_plan(path)
     if facts is None:
-        facts = gather(plan.data, target=plan.target, task=plan.task, budget_seconds=plan.budget.seconds, seed=plan.seed)
+        facts = _gathered(plan, plan.data)
     return plan, facts

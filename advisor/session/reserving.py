@@ -49,7 +49,7 @@ def contenders(state: StudyState, most: int | None = None) -> list[TrialState]:
 
 def confirm_seconds(plan: Plan, trials: list[TrialState]) -> float:
     """Seconds that re-scoring `trials` takes on all workers: the longest one, or all of them shared out."""
-    each = [plan.validation.splits * t.fit_seconds for t in trials]
+    each = [plan.validation.fresh_splits * t.fit_seconds for t in trials]
     return 0.3 + SLACK * max(max(each, default=0.0), sum(each) / plan.envelope.workers)
 
 
@@ -84,7 +84,10 @@ def all_rows_seconds(walk: Walk, trial: TrialState) -> float:
     trees = after / before if isinstance(before, int) and isinstance(after, int) and before else 1.0
     heldout = 1 / (1 - walk.plan.validation.heldout_ratio)
     folds = walk.plan.validation.folds
-    return SLACK * trial.fit_seconds * trees * heldout * (folds / (folds - 1) if folds > 1 else 1.25)
+    growth = folds / (folds - 1) if folds > 1 else 1.25
+    if walk.plan.valid is not None:  # these rows join those that every trial has learned from
+        growth = 1 + walk.plan.valid.rows / max(1, walk.prepared.rows - walk.plan.valid.rows)
+    return SLACK * trial.fit_seconds * trees * heldout * growth
 
 
 def _estimator_reserve(walk: Walk, state: StudyState) -> float:

@@ -18,6 +18,7 @@ from advisor.core.plan import Plan
 from advisor.journal import Journal, read_events
 from advisor.session.exporting import offer_script
 from advisor.session.folder import Request, RunFolder, write_atomically
+from advisor.session.given_rows import read_given
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, rulebook
 from advisor.session.recording import Recorder
@@ -129,7 +130,8 @@ def preloaded(plan: Plan) -> tuple[str, ...]:
 def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts) -> Prepared:
     """Reads the table or the images, types it, sets the held-out rows apart and materialises the splits, all of it on disk for the workers.
 
-    Raises: InputError when the data cannot be read or are not those the plan was made for; CannotRunError without a legal split.
+    Raises: InputError when the data cannot be read, or a file to validate or test on is not the one the plan was made with;
+    CannotRunError without a legal split.
     """
     from advisor.objectives.prepared import prepare
     from advisor.profiling.columns import cast, target_values
@@ -143,7 +145,8 @@ def prepare_table(folder: RunFolder, request: Request, plan: Plan, facts: Facts)
         return prepared.model_copy(update={"notes": (*decoded.notes, *prepared.notes)})
     raw = read_table(request.data)
     frame = cast(raw, facts.data.columns).with_columns(target_values(raw, plan.target, plan.table_task))
-    return prepare(frame, facts.data, plan, folder.work, pixels=_pixels(plan, facts))
+    given = read_given(plan, facts, request)
+    return prepare(frame, facts.data, plan, folder.work, pixels=_pixels(plan, facts), valid=given.get("valid"), test=given.get("test"))
 
 
 def _pixels(plan: Plan, facts: Facts) -> list[str]:

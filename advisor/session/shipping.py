@@ -94,7 +94,11 @@ def finish(walk: Walk) -> None:
         fits = _run(walk, [_job(walk, chosen, rows="all")])
         _ship(walk, chosen, fits.get(chosen.number), trained_on="all")
     else:
-        walk.recorder.emit(Noted(text="There was no time to refit on all rows: the saved model has not learned from the held-out ones."))
+        missed = f"{walk.plan.valid.source}" if walk.plan.valid is not None else ""
+        if not walk.prepared.is_heldout_given:
+            missed = f"{missed} and the held-out ones" if missed else "the held-out ones"
+        told = f": the saved model has not learned from {missed}" if missed else ""
+        walk.recorder.emit(Noted(text=f"There was no time to refit on all rows{told}."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ SCHEMES = {
     "group": "by group",
     "stratified_group": "stratified by group",
     "time": "past predicts future",
+    "given": "rows of a file",
 }
 
 
@@ -40,8 +41,12 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
     """The plan as rows, in the order in which one reads it."""
     v, b, e = plan.validation, plan.budget, plan.envelope
     held = f"{v.heldout_ratio:.0%} held out" if v.heldout_ratio else "nothing held out"
+    if plan.test is not None:
+        held = f"{plan.test.rows:,} rows of {shown(plan.test.source, longest=30)} held out"
     if v.scheme == "own":
         scheme, held = "by your own objective", ""
+    elif plan.valid is not None:
+        scheme = f"{plan.valid.rows:,} rows of {shown(plan.valid.source, longest=30)}"
     elif v.scheme == "holdout":
         scheme = f"{v.holdout_ratio:.0%} holdout"
     else:
@@ -60,7 +65,7 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
         if plan.task is not None
         else Row("objective", "Objective", shown(plan.data, longest=60), ("objective", "direction"), "your own"),
         Row("metric", "Metric", title, ("metric", "direction"), direction),
-        Row("validation", "Validation", scheme, ("validation",), held),
+        Row("validation", "Validation", scheme, ("validation", "valid", "test"), held),
     ]
     for index, candidate in enumerate(plan.shortlist):
         note = f"{duration(candidate.fit_seconds)} a fit {'measured' if candidate.is_measured else 'estimated'}"
@@ -74,6 +79,8 @@ def rows_of(plan: Plan) -> tuple[Row, ...]:
     pruner = "no pruner" if plan.pruner.name == "none" else f"{plan.pruner.name} pruner on {plan.pruner.resource}s"
     yours = edited(plan)
     answered = {e.field for e in plan.evidence if e.rule == "answer"}
+    if plan.stability is not None and plan.stability.is_near:
+        pruner += " · a close call"
     rows.append(Row("strategy", "Search", plan.strategy.value, ("strategy", "pruner", "sampler"), pruner, is_yours="strategy" in answered))
     names = min(24, max((len(shown(name)) for name, _ in plan.space.items()), default=0))
     ranges = min(24, max((len(range_of(p)) for _, p in plan.space.items()), default=0))
