@@ -65,6 +65,11 @@ class Validation(Value):
         """Fits by which the confirm stage scores a configuration again."""
         return GIVEN_REFITS if self.scheme == "given" else self.splits
 
+    @property
+    def again(self) -> str:
+        """How the confirm stage scores a configuration again, in words."""
+        return "in refits with fresh seeds" if self.scheme == "given" else "on fresh splits"
+
 
 class Pruner(Value):
     """What stops a trial early."""

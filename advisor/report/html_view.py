@@ -175,8 +175,7 @@ def _heldout(told: Told) -> Section:
         rows = [("shipped model", number(outcome.heldout_score))]
         if outcome.shipped != "default":
             rows.append(("default", number(outcome.default_heldout_score)))
-        again = "with fresh seeds" if outcome.plan.valid is not None else "on fresh splits"
-        rows.append((f"validation, {again}", number(outcome.validation_score)))
+        rows.append((f"validation, {outcome.plan.validation.again}", number(outcome.validation_score)))
         blocks.append(Table(("", title), tuple(rows), right=(1,)))
         gain = outcome.gain
         if gain is not None and outcome.shipped != "default":
@@ -184,7 +183,7 @@ def _heldout(told: Told) -> Section:
     missing = ("heldout_score", *(() if outcome.gain is not None else ("gain",)), "shipped")
     lines += [sentence(told.clean(outcome.reasons[f])) for f in missing if f in outcome.reasons]
     if state.confirmed is not None:
-        again = "by refits with fresh seeds" if outcome.plan.valid is not None else "on fresh splits"
+        again = outcome.plan.validation.again
         lines.append(f"What is shipped was decided before, {again}: {sentence(told.clean(state.confirmed.reason), lower=True)}")
         blocks.append(draw.confirmed_chart(state.confirmed, state, title=title))
     return Section("score", "Score on unseen data, against the default", lines, [], [b for b in blocks if b is not None])

@@ -175,6 +175,7 @@ def _settings(brief: Brief) -> str:
     held = _held(brief)
     lines = [
         f"DATA = {literal(brief.data)}" if isinstance(brief.subject, TableCode) and not brief.data.startswith("sklearn:") else "",
+        *([f"{b.name} = {literal(b.path)}" for b in brief.subject.beside] if isinstance(brief.subject, TableCode) else []),
         f"SEED = {brief.seed}",
         f"SECONDS = {brief.seconds:g}",
         f"KEPT_SECONDS = {brief.end_seconds:g}  # of these for what follows the search",
@@ -200,14 +201,20 @@ def _table(table: TableCode) -> list[str]:
         f"SPELLINGS = {literal(table.spellings)}  # of a missing cell, where a column has its own",
         f'def read_table() -> pl.DataFrame:\n    """The table as it is written."""\n{_indented(table.reading)}',
         "\n".join(f"{group} = {wrapped(names)}" for group, (names, _) in table.columns.items()),
-        _FEATURES.format(
+        *(
+            f'def read_{b.name.casefold()}() -> pl.DataFrame:\n    """The rows to {b.name.casefold()} on, as they are written."""\n'
+            f"{_indented(b.reading)}"
+            for b in table.beside
+        ),
+        (_FEATURES_BESIDE if table.beside else _FEATURES).format(
             names="FEATURES" if len(table.columns) > 1 else next(iter(table.columns)),
             features=features,
             target=literal(table.target),
             coded=_coded(table),
             order="".join(extras),
         ),
-        _ROWS.format(
+        (_rows_beside(table) if table.beside else _ROWS_ALONE)
+        + _ROWS.format(
             groups=f"np.asarray(TABLE[{literal(table.group)}].to_list(), dtype=object)" if table.group else "None",
             times=f"TABLE[{literal(table.order)}].rle_id().to_numpy()" if table.order else "None",
             weight=f"TABLE[{literal(table.weights)}].cast(pl.Float64).to_numpy()" if table.weights else "None",
@@ -251,6 +258,22 @@ def _builder(model: ModelCode) -> str:
     )
 
 
+def _rows_beside(table: TableCode) -> str:
+    """Statements that put the rows of all files below each other, with the number of those of each."""
+    names = ["DATA", *(b.name for b in table.beside)]
+    kept = [n for n in (table.group, table.order, table.weights) if n is not None]
+    lines = ["PARTS = [features_and_target(read_table())]"]
+    lines += [f"PARTS.append(features_and_target(read_{b.name.casefold()}(), PARTS[0][2]))" for b in table.beside]
+    lines += [
+        'X = pl.concat([part[0] for part in PARTS], how="vertical_relaxed")',
+        "Y, LABELS = np.concatenate([part[1] for part in PARTS]), PARTS[0][2]",
+        f'TABLE = pl.concat([part[3].select({literal(kept)}) for part in PARTS], how="vertical_relaxed")' if kept else "",
+        f"{', '.join(f'{n}_ROWS' for n in names)} = (len(part[1]) for part in PARTS)",
+        "SCORING = np.arange(DATA_ROWS, DATA_ROWS + VALID_ROWS)  # score every configuration" if table.is_scored_beside else "",
+    ]
+    return "\n".join(line for line in lines if line) + "\n"
+
+
 def _coded(table: TableCode) -> str:
     if not table.is_classification:
         return "    return features, target.to_numpy().astype(np.float64), (), table"
@@ -260,9 +283,11 @@ def _coded(table: TableCode) -> str:
         if table.is_binary
         else ""
     )
+    found = f"    labels = target.unique().sort()\n{rarer}"
+    if table.beside:
+        found = f"    if not len(labels):\n{_indented(found)}\n"
     return (
-        "    labels = target.unique().sort()\n"
-        f"{rarer}"
+        f"{found}"
         "    codes = {label: code for code, label in enumerate(labels)}\n"
         "    return features, np.array([codes[label] for label in target], dtype=np.int64), tuple(labels), table"
     )
@@ -286,8 +311,13 @@ _FEATURES = '''def features_and_target() -> tuple[pl.DataFrame, Any, tuple[Any, 
 {features}    ]
     features = pl.DataFrame(columns).select({names})
 {order}{coded}'''
-_ROWS = """X, Y, LABELS, TABLE = features_and_target()
-GROUPS = {groups}
+_FEATURES_BESIDE = (
+    _FEATURES.replace("def features_and_target() ->", "def features_and_target(table: pl.DataFrame, labels: Any = ()) ->")
+    .replace("    table = read_table()\n", "")
+    .replace("the labels, and", "the labels (those given where there are any), and")
+)
+_ROWS_ALONE = "X, Y, LABELS, TABLE = features_and_target()\n"
+_ROWS = """GROUPS = {groups}
 TIMES = {times}
 WEIGHT = {weight}"""
 _PREDICTIONS = {
@@ -566,7 +596,12 @@ _PARTS = {
 
 def _end(brief: Brief) -> list[str]:
     assert isinstance(brief.subject, TableCode)
-    return [_for_parts(brief, _CONFIRM), _SHIP.format(target=literal(brief.subject.target))]
+    ship = _SHIP.format(target=literal(brief.subject.target))
+    if any(b.name == "TEST" for b in brief.subject.beside):
+        ship = ship.replace("on all rows and", "on all rows but those to test on and").replace(
+            "np.arange(len(Y))", "np.arange(len(Y) - TEST_ROWS)"
+        )
+    return [_for_parts(brief, _CONFIRM), ship]
 
 
 _CONFIRM = '''def confirm() -> dict[str, Any]:

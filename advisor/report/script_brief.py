@@ -32,6 +32,18 @@ class ModelCode:
 
 
 @dataclass(frozen=True, slots=True)
+class BesideCode:
+    """A file of rows beside the data, as code."""
+
+    name: Literal["VALID", "TEST"]
+    """What the script calls it."""
+    path: str
+    """Where it lies."""
+    reading: str
+    """The body of a function that returns its table as a polars frame."""
+
+
+@dataclass(frozen=True, slots=True)
 class TableCode:
     """Everything about the data of a table and how it is scored, as code."""
 
@@ -67,6 +79,13 @@ class TableCode:
     """Column of weights."""
     models: tuple[ModelCode, ...]
     """The families, in the order of the race."""
+    beside: tuple[BesideCode, ...] = ()
+    """Files with the rows to validate and to test on."""
+
+    @property
+    def is_scored_beside(self) -> bool:
+        """True where a file's rows score every configuration."""
+        return any(b.name == "VALID" for b in self.beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from advisor.core.plan import Strategy
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
-from advisor.report.script_brief import Brief, SpaceCode, StageCode, literal
+from advisor.report.script_brief import Brief, SpaceCode, StageCode, TableCode, literal
 
 OPTUNA = frozenset({Strategy.TPE, Strategy.GP, Strategy.CMAES, Strategy.QMC, Strategy.ASHA, Strategy.HYPERBAND})
 SCIKIT = frozenset({Strategy.RANDOM, Strategy.PORTFOLIO, Strategy.GRID})
@@ -194,7 +194,9 @@ def _halving(brief: Brief, out: Search) -> None:
         f"FINALISTS = {ladder.finalists}  # candidates of the last rung that are evaluated on all rows"
     )
     name = "HalvingGridSearchCV" if ladder.is_grid else "HalvingRandomSearchCV"
-    out.blocks.append(f"{settings}\n\n\n{_HALVING.format(candidates=candidates, name=name)}")
+    is_beside = isinstance(brief.subject, TableCode) and brief.subject.is_scored_beside
+    whole = "len(DEVELOPMENT) + len(SCORING)" if is_beside else "len(DEVELOPMENT)"
+    out.blocks.append(f"{settings}\n\n\n{_HALVING.format(candidates=candidates, name=name, whole=whole)}")
 
 
 _DRAWN = (
@@ -216,7 +218,7 @@ _HALVING = '''def parts_of(rows: int) -> list[tuple[Any, Any]]:
 def search_halving(stage: str, family: str) -> None:
     """{name}: all candidates on few rows, the best third on thrice as many, and so on; then the finalists on all rows."""
     candidates = {candidates}
-    whole, powers = len(DEVELOPMENT), math.floor(math.log(len(candidates), FACTOR))
+    whole, powers = {whole}, math.floor(math.log(len(candidates), FACTOR))
     rows = max(FEWEST_ROWS, whole // FACTOR**powers)
     rungs = 1 + min(math.floor(math.log(whole // rows, FACTOR)), powers)
     for rung in range(rungs):

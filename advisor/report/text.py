@@ -329,7 +329,7 @@ def verdict(outcome: Outcome) -> str:
     if outcome.plan.task is None:
         return f"{stopped}{_own_verdict(outcome)}"
     if outcome.shipped == "default":
-        return f"{stopped}nothing beat the default on fresh splits: the default {outcome.family} is shipped"
+        return f"{stopped}nothing beat the default {outcome.plan.validation.again}: the default {outcome.family} is shipped"
     default = "the default" if outcome.default_family in (None, outcome.family) else f"the default ({outcome.default_family})"
     if outcome.gain is None:
         return f"{stopped}a tuned {outcome.family} is shipped; its gain over {default} is not known"

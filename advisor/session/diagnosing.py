@@ -138,7 +138,7 @@ def diagnose_run(state: StudyState, *, leak: str | None = None, reference: float
     study = study_of(state, leak=leak)
     notes = [n.text for n in state.notes]
     if state.confirmed is not None:
-        notes.append(f"The best {len(state.confirmed.candidates)} were scored again on fresh splits: {state.confirmed.reason.rstrip('.')}.")
+        notes.append(f"The best {len(state.confirmed.candidates)} were scored again: {state.confirmed.reason.rstrip('.')}.")
     return diagnose(
         rulebook().diagnoses, curves=_best_curve(study, _reference(state) if reference is None else reference), study=study, notes=notes
     )
@@ -160,7 +160,7 @@ def study_of(state: StudyState, *, leak: str | None = None) -> Study:
     ]
     default = next((t.number for t in trials if state.trials[t.number].origin == "default"), None)
     validation: tuple[float, ...] = ()
-    if state.confirmed is not None:
+    if state.confirmed is not None and plan.valid is None:  # draws of given rows do not differ as splits do
         validation = next((c.scores for c in state.confirmed.candidates if c.trial == state.confirmed.chosen), ())
     on_epochs = plan.pruner.resource == "epoch" and plan.pruner.name not in ("none", "earned")
     was_pruned = steps_are_epochs and any(t.status == "pruned" for t in trials)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from advisor import __version__
 from advisor.core.errors import AdvisorError, CannotRunError, InputError
 from advisor.core.events import Noted, StudyState, TrialState
-from advisor.core.facts import Column, ColumnKind, Facts, Task
+from advisor.core.facts import Column, ColumnKind, Facts, GivenRows, Task
 from advisor.core.family import Family
 from advisor.core.lineage import Schedule, schedule_of
 from advisor.core.metrics import metric as metric_named
@@ -27,6 +27,7 @@ from advisor.core.space import Choice, Config, SearchSpace
 from advisor.report.excerpts import Excerpt, excerpt
 from advisor.report.script import script_text
 from advisor.report.script_brief import (
+    BesideCode,
     Brief,
     KerasCode,
     LadderCode,
@@ -154,6 +155,7 @@ def script_of_run(folder: RunFolder, state: StudyState) -> str:
         folder=request.working_folder,
         rows=_development_rows(folder),
         schedule=_schedule(state, plan),
+        given={"valid": request.valid, "test": request.test},
     )
 
 
@@ -194,8 +196,10 @@ def _script(
     folder: str = "",
     rows: int | None = None,
     schedule: Schedule = (),
+    given: Mapping[str, str] | None = None,
 ) -> str:
-    """`rows` are those that the splits divide, where a run has counted them; `schedule` is what a population has learned."""
+    """`rows` are those that the splits divide, where a run has counted them; `schedule` is what a population has learned;
+    `given` says where the files lie now that hold the rows to validate and to test on."""
     refused = [s.strategy.value for s, _, _ in stages if s.strategy not in EXPORTED]
     if refused:
         raise CannotRunError(f"no script can be written for {refused[0]}", where=name, cure="Export a plan with another strategy.")
@@ -204,7 +208,9 @@ def _script(
     ladders = {s.name: _ladder(plan, facts, s, rows) for s, _, _ in stages if s.strategy is Strategy.HALVING}
     roots: list[tuple[str, str]] = []
     subject: TableCode | OwnCode
-    subject = _table(plan, facts, candidates, data, roots) if facts.objective is None else _own(facts, facts.objective, name, folder)
+    subject = (
+        _table(plan, facts, candidates, data, roots, given or {}) if facts.objective is None else _own(facts, facts.objective, name, folder)
+    )
     if any(_is_random(s, ladders) for s, _, _ in stages) and any(
         type(p).__name__ == "Int" and getattr(p, "log", False) for c in candidates for _, p in c.space.items()
     ):
@@ -247,13 +253,24 @@ def _script(
         trials=facts.answers.trials,
         race_trials=plan.stages[0].trials if facts.answers.trials is not None and plan.stages else None,
         pieces=pieces,
-        differences=(*_differences(candidates, race, stages), *_of_pruning(plan, stages), *_of_keras_tuner(plan, facts, stages)),
+        differences=(
+            *_of_given(plan),
+            *_differences(candidates, race, stages),
+            *_of_pruning(plan, stages),
+            *_of_keras_tuner(plan, facts, stages),
+        ),
     )
     return script_text(brief)
 
 
 REVISED = (Strategy.RANDOM, Strategy.PORTFOLIO, Strategy.TPE, Strategy.GP, Strategy.CMAES)
 """Strategies whose space follows what the trials find."""
+
+
+def _of_given(plan: Plan) -> tuple[str, ...]:
+    if plan.valid is None:
+        return ()
+    return ("Before it ships, the run refits the best few with fresh seeds; here they keep the seed of the search.",)
 
 
 def _of_pruning(plan: Plan, stages: Sequence[tuple[Stage, str | None, SearchSpace | None]]) -> tuple[str, ...]:
@@ -319,6 +336,7 @@ def _ladder(plan: Plan, facts: Facts, stage: Stage, rows: int | None) -> LadderC
 
     task = plan.table_task
     whole = facts.data.rows - round(facts.data.rows * plan.validation.heldout_ratio) if rows is None else rows
+    whole += plan.valid.rows if rows is None and plan.valid is not None else 0
     classes, splits = facts.data.classes if task.is_classification else 0, plan.validation.splits
     space = plan.space.restrict(plan.space.free)
     power = rulebook().families[plan.family].cost.rows_power
@@ -483,7 +501,9 @@ _BINARY_SCORES = {
 }
 
 
-def _table(plan: Plan, facts: Facts, candidates: Sequence[Candidate], data: str, roots: list[tuple[str, str]]) -> TableCode:
+def _table(
+    plan: Plan, facts: Facts, candidates: Sequence[Candidate], data: str, roots: list[tuple[str, str]], given: Mapping[str, str]
+) -> TableCode:
     """Reading, typing, splitting, scoring and the families as code; `roots` takes what has to be copied for it."""
     if facts.data.holds_images or any(rulebook().families[c.family].needs_images for c in candidates):
         raise CannotRunError(
@@ -496,13 +516,16 @@ def _table(plan: Plan, facts: Facts, candidates: Sequence[Candidate], data: str,
     metric = metric_named(plan.metric, task)
     score = (_BINARY_SCORES if task is Task.BINARY else {}).get(metric.name, _SCORES[metric.name])
     heldout, splits = _splitting(plan, facts, roots)
-    if "_tidied" in (reading := _reading(data)):
+    beside = _beside(plan, given)
+    reading = _reading(data)
+    if any("_tidied" in text for text in (reading, *(b.reading for b in beside))):
         roots.append(("advisor.profiling.reading", "_tidied"))
     roots += (
         [(COLUMNS, "numbers_of")] if task is Task.REGRESSION else [(COLUMNS, "_as_strings"), ("advisor.profiling.spellings", "is_missing")]
     )
     groups = _groups(columns, roots)
     return TableCode(
+        beside=beside,
         reading=reading,
         features=tuple(c.name for c in columns),
         columns=groups,
@@ -520,6 +543,17 @@ def _table(plan: Plan, facts: Facts, candidates: Sequence[Candidate], data: str,
         weights=plan.weights,
         models=tuple(_model(plan, facts, c, columns, roots, {names: group for group, (names, _) in groups.items()}) for c in candidates),
     )
+
+
+def _beside(plan: Plan, given: Mapping[str, str]) -> tuple[BesideCode, ...]:
+    """How the files are read that hold the rows to validate and to test on."""
+    names: tuple[tuple[Literal["VALID", "TEST"], GivenRows | None], ...] = (("VALID", plan.valid), ("TEST", plan.test))
+    out = []
+    for name, rows in names:
+        if rows is not None:
+            path = given.get(name.casefold()) or rows.source
+            out.append(BesideCode(name, path, _reading(path, name)))
+    return tuple(out)
 
 
 def table_imports(table: TableCode, pieces: Excerpt) -> set[str]:
@@ -558,8 +592,8 @@ _SKLEARN = (
 )  # fmt: skip
 
 
-def _reading(data: str) -> str:
-    """Statements that read the table as the run did."""
+def _reading(data: str, name: str = "DATA") -> str:
+    """Statements that read the table as the run did; `name` is the variable that holds its path."""
     if data.startswith("sklearn:"):
         return _reading_shipped(data.removeprefix("sklearn:"))
     if "://" in data:
@@ -571,21 +605,21 @@ def _reading(data: str) -> str:
     path = regular_file(Path(data))
     match file_kind(path):
         case "parquet":
-            return "return _tidied(pl.read_parquet(DATA, glob=False))"
+            return f"return _tidied(pl.read_parquet({name}, glob=False))"
         case "arrow":
-            return "return _tidied(pl.read_ipc(DATA))"
+            return f"return _tidied(pl.read_ipc({name}))"
         case "npz":
             return (
-                "with np.load(DATA, allow_pickle=False) as arrays:\n"
+                f"with np.load({name}, allow_pickle=False) as arrays:\n"
                 '    features, target = arrays["X"], arrays["y"].reshape(-1)\n'
                 "features = features.reshape(len(features), -1)\n"
                 'named = {f"x{i}": np.ascontiguousarray(features[:, i]) for i in range(features.shape[1])}\n'
                 'return pl.DataFrame({**named, "y": target})'
             )
         case "lines":
-            return "return _tidied(pl.read_ndjson(DATA, infer_schema_length=None))"
+            return f"return _tidied(pl.read_ndjson({name}, infer_schema_length=None))"
         case _:
-            return _reading_delimited(path)
+            return _reading_delimited(path, name)
 
 
 def _reading_shipped(name: str) -> str:
@@ -602,7 +636,7 @@ def _reading_shipped(name: str) -> str:
     )
 
 
-def _reading_delimited(path: Path) -> str:
+def _reading_delimited(path: Path, name: str) -> str:
     import io
 
     import polars as pl
@@ -620,11 +654,11 @@ def _reading_delimited(path: Path) -> str:
     layout, rewritten = delimited.sniff(text, path.name, encoding=encoding)
     if layout.is_in_blanks or encoding not in ("utf-8", "windows-1252"):
         lines = 'text = io.BytesIO(b"\\n".join(b"\\t".join(line.split()) for line in text.split(b"\\n")))' if layout.is_in_blanks else ""
-        opened = f'text = open(DATA, encoding="{encoding}").read().encode()'
+        opened = f'text = open({name}, encoding="{encoding}").read().encode()'
         source = f"{opened}\n{lines or 'text = io.BytesIO(text)'}\n"
         where = "text"
     else:
-        source, where = "", "DATA"
+        source, where = "", name
     options = [f"separator={literal(layout.separator)}", "infer_schema=False"]
     given: dict[str, Any] = {
         "separator": layout.separator,
@@ -699,6 +733,8 @@ def _typed(column: Column, roots: list[tuple[str, str]]) -> str:
 def _splitting(plan: Plan, facts: Facts, roots: list[tuple[str, str]]) -> tuple[str, str]:
     """Held-out rows as an expression, and the splits as statements: scikit-learn's splitters where they do, else our own copied."""
     v, task = plan.validation, plan.table_task
+    if plan.test is not None or plan.valid is not None:
+        return _splitting_beside(plan, roots)
     left = facts.data.rarest_class_rows * (1 - v.heldout_ratio) - 1
     is_plain = v.group is None and v.time is None and (not task.is_classification or left >= max(v.folds, 3))
     if is_plain and v.scheme in ("stratified", "kfold"):
@@ -726,6 +762,33 @@ def _splitting(plan: Plan, facts: Facts, roots: list[tuple[str, str]]) -> tuple[
         f"hold_out({validation}, Y, task={task_code}, groups=GROUPS, times=TIMES)",
         f"part = DEVELOPMENT\ninner = splits({validation}, Y[part], groups=None if GROUPS is None else GROUPS[part], "
         "times=None if TIMES is None else TIMES[part], is_fresh=is_fresh)\nreturn [(part[train], part[test]) for train, test in inner]",
+    )
+
+
+def _splitting_beside(plan: Plan, roots: list[tuple[str, str]]) -> tuple[str, str]:
+    """The same where files hold the rows to validate or to test on: what is divided are the rows of the data."""
+    v, task = plan.validation, plan.table_task
+    fields = {n: getattr(v, n) for n in ("scheme", "folds", "repeats", "holdout_ratio", "heldout_ratio", "group", "time", "seed")}
+    validation = f"SimpleNamespace({', '.join(f'{n}={literal(value)}' for n, value in fields.items())})"
+    if plan.test is not None:
+        heldout = "(np.arange(DATA_ROWS), np.arange(len(Y) - TEST_ROWS, len(Y)))"
+    else:
+        roots.append((SPLITTING, "hold_out"))
+        heldout = (
+            f"hold_out({validation}, Y[:DATA_ROWS], task=SimpleNamespace(is_classification={task.is_classification}), "
+            "groups=None if GROUPS is None else GROUPS[:DATA_ROWS], times=None if TIMES is None else TIMES[:DATA_ROWS])"
+        )
+    if plan.valid is not None:
+        roots += [(SPLITTING, "given_splits"), (SPLITTING, "group_codes")]
+        return heldout, (
+            f"draws = {v.fresh_splits} if is_fresh else 0\n"
+            "codes = None if GROUPS is None else group_codes(GROUPS, len(Y))\n"
+            f"return given_splits(DEVELOPMENT, SCORING, Y, draws=draws, groups=codes, is_ordered={v.time is not None}, seed={v.seed})"
+        )
+    roots.append((SPLITTING, "splits"))
+    return heldout, (
+        f"part = DEVELOPMENT\ninner = splits({validation}, Y[part], groups=None if GROUPS is None else GROUPS[part], "
+        "times=None if TIMES is None else TIMES[part], is_fresh=is_fresh)\nreturn [(part[train], part[test]) for train, test in inner]"
     )
 
 

@@ -67,10 +67,11 @@ def _settle(walk: Walk, scores: tuple[ConfirmScore, ...], reason: str) -> None:
         best = default
     shipped: Literal["default", "tuned"] = "default" if best is default else "tuned"
     if not reason:
+        again = walk.plan.validation.again
         reason = (
-            f"the default has the best mean on fresh splits, {default.mean:.4g}"
+            f"the default has the best mean {again}, {default.mean:.4g}"
             if best is default
-            else f"trial {best.trial} has the best mean on fresh splits, {best.mean:.4g} against {default.mean:.4g} of the default"
+            else f"trial {best.trial} has the best mean {again}, {best.mean:.4g} against {default.mean:.4g} of the default"
         )
     walk.recorder.emit(Confirmed(candidates=scores, chosen=best.trial, shipped=shipped, reason=reason))
 
