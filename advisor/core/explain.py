@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -36,23 +36,31 @@ def why(plan: Plan, field: str, facts: Facts | None = None, rulebook: Rulebook |
     if field == "strategy" and plan.stability is not None:
         told[0] += f"\n  {plan.stability.text}"
     if facts is not None and rulebook is not None and len(found) == 1 and not found[0].flips:
-        told[0] += _farther(found[0], facts, rulebook)
+        told[0] += "".join(f"\n  {line}" for lines in farther(found, facts, rulebook).values() for line in lines)
     return "\n\n".join(told)
 
 
-def _farther(entry: Evidence, facts: Facts, rulebook: Rulebook) -> str:
-    """What it takes to change a field that nothing near does, as further lines; empty for arithmetic and the user's own word."""
+def farther(entries: Sequence[Evidence], facts: Facts, rulebook: Rulebook) -> dict[str, tuple[str, ...]]:
+    """For each field of `entries` that no near change of one fact flips, what a farther one, or the smallest pair of changes, would
+    make of it, a sentence each. Arithmetic and the user's own word are left out.
+
+    Takes seconds: every fact is followed a long way.
+    """
+    if not any(not e.flips and e.rule != ANSWER for e in entries):
+        return {}
     chain = Chain(facts, rulebook, FURTHEST)
-    if entry.field not in chain.now.fields or entry.rule == ANSWER:
-        return ""
-    alone = flips_of(chain, {entry.field: entry})[entry.field]
-    if alone:
-        return "".join(f"\n  {_flip_line(f)}" for f in alone[:2])
-    pair = smallest_pair(Chain(facts, rulebook), entry.field)
+    still = {e.field: e for e in entries if not e.flips and e.rule != ANSWER and e.field in chain.now.fields}
+    alone = flips_of(chain, still) if still else {}
+    out = {name: tuple(_flip_line(f) for f in flips[:2]) for name, flips in alone.items()}
+    near = Chain(facts, rulebook) if not all(out.values()) else chain
+    return {name: told or (_pair_line(near, name),) for name, told in out.items()}
+
+
+def _pair_line(chain: Chain, name: str) -> str:
+    pair = smallest_pair(chain, name)
     if pair is None:
-        return "\n  no change of one fact, or of two, would change it"
-    first, second = pair
-    return f"\n  {_flip_line(first)}, and {_were(second)}"
+        return "no change of one fact, or of two, would change it"
+    return f"{_flip_line(pair[0])}, and {_were(pair[1])}"
 
 
 def _told(entry: Evidence) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textual.content import Content
@@ -27,8 +27,19 @@ def evidence_of(plan: Plan, row: Row) -> tuple[Evidence, ...]:
     return tuple(x for x in plan.evidence if x.field in exact or x.field.startswith(inside))
 
 
-def why_text(plan: Plan, row: Row, *, findings: Sequence[Finding] = ()) -> Content:
-    """Why a row is as it is, what would change it, and for the strategy why not the others."""
+def still_fields(plan: Plan, row: Row) -> tuple[str, ...]:
+    """The fields of a row that a rule set and no near change of one fact would change."""
+    return tuple(e.field for e in evidence_of(plan, row) if not e.flips and e.rule not in ("answer", "computed"))
+
+
+def why_text(
+    plan: Plan, row: Row, *, findings: Sequence[Finding] = (), lesson: str = "", farther: Mapping[str, Sequence[str]] | None = None
+) -> Content:
+    """Why a row is as it is, what would change it, and for the strategy why not the others.
+
+    `lesson` is what the hyperparameter of the row does when it is too small and too large; `farther` what it takes to change the
+    fields that nothing near does, as far as it was looked for.
+    """
     kind, _, rest = row.key.partition(".")
     if kind == "advice":
         advice = plan.advice[int(rest)]
@@ -69,6 +80,8 @@ def why_text(plan: Plan, row: Row, *, findings: Sequence[Finding] = ()) -> Conte
         if kind == "space" and finding.parameter == rest:
             out.append(Content.assemble(("! ", "bold $text-warning"), (shown(finding.says), "bold"), f" {shown(finding.cure)}"))
             out += [_tagged("Source", finding.source), ""]
+    if lesson:
+        out += [_tagged("Lesson", lesson), ""]
     found = evidence_of(plan, row)
     for item in found:
         out.append(Content.assemble((shown(item.field), "bold $accent"), " = ", (_value(item.value, item.field), "bold")))
@@ -86,6 +99,11 @@ def why_text(plan: Plan, row: Row, *, findings: Sequence[Finding] = ()) -> Conte
                     (shown(flip.then), "bold"),
                 )
             )
+        for line in (farther or {}).get(item.field, ()):
+            out.append(Content.assemble(("↷ ", "bold $text-warning"), shown(line)))
+        if item.field == "strategy" and plan.stability is not None:
+            near = plan.stability.is_near
+            out.append(Content.assemble(("! " if near else "≈ ", "bold $text-warning" if near else "$quiet"), shown(plan.stability.text)))
         out.append("")
     if not found and kind not in {"stages", "family"}:
         out += [muted("Follows from the rows above; no rule of its own."), ""]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from advisor.core.lint import Finding
     from advisor.core.outcome import Outcome
     from advisor.core.plan import Plan
+    from advisor.report.html_told import Told
     from advisor.session.alternatives import Alternative
     from advisor.session.comparing import Comparison
 
@@ -130,6 +131,12 @@ class Walk(Protocol):
     def lint(self, plan: Plan, names: Sequence[str]) -> tuple[Finding, ...]:
         """What the linter says of the named hyperparameters."""
 
+    def lessons(self, plan: Plan) -> Mapping[str, str]:
+        """For each hyperparameter that is searched and taught, what it does when it is too small and too large, in a line."""
+
+    def farther(self, facts: Facts, plan: Plan, fields: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """What it takes to change the fields that nothing near does, in sentences: a far change of one fact, or the smallest pair."""
+
     def alternatives(self, facts: Facts, plan: Plan) -> Sequence[Alternative]:
         """The other strategies with their forecasts."""
 
@@ -156,6 +163,9 @@ class Walk(Protocol):
 
     def outcome(self, run_dir: Path) -> Outcome:
         """What came out of a run."""
+
+    def told(self, run_dir: Path) -> Told:
+        """All that the report of a run says: how much each hyperparameter matters takes seconds."""
 
     def save_plan(self, plan: Plan, path: Path, facts: Facts | None) -> None:
         """Writes the plan as TOML."""
@@ -230,6 +240,22 @@ class SessionWalk:
         rules = session.rulebook()
         return tuple(f for f in lint(plan.space, rules.lints, rules.roles, rules.lessons) if f.parameter in names)
 
+    def lessons(self, plan: Plan) -> Mapping[str, str]:
+        """For each hyperparameter that is searched and taught, what it does when it is too small and too large, in a line."""
+        from advisor import session
+        from advisor.core.lessons import lesson
+
+        book = session.rulebook()
+        found = {name: lesson(name, book.lessons, book.roles, family=plan.family) for name in plan.space.parameters}
+        return {name: told.line for name, told in found.items() if told is not None}
+
+    def farther(self, facts: Facts, plan: Plan, fields: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """What it takes to change the fields that nothing near does, in sentences: a far change of one fact, or the smallest pair."""
+        from advisor import session
+        from advisor.core.explain import farther
+
+        return farther([e for e in plan.evidence if e.field in fields], facts, session.rulebook())
+
     def alternatives(self, facts: Facts, plan: Plan) -> Sequence[Alternative]:
         """The other strategies with their forecasts."""
         from advisor.session.alternatives import alternatives
@@ -288,6 +314,14 @@ class SessionWalk:
         from advisor import session
 
         return session.outcome(run_dir)
+
+    def told(self, run_dir: Path) -> Told:
+        """All that the report of a run says: how much each hyperparameter matters takes seconds."""
+        from advisor.session.folder import RunFolder
+        from advisor.session.following import follow
+        from advisor.session.reporting import told_of
+
+        return told_of(RunFolder(run_dir), follow(run_dir).poll())
 
     def save_plan(self, plan: Plan, path: Path, facts: Facts | None) -> None:
         """Writes the plan as TOML."""

@@ -22,8 +22,8 @@ from advisor.tui.frame import fit
 from advisor.tui.paths import free_path
 from advisor.tui.plan_rows import range_of
 from advisor.tui.plot import Curve, draw, value_range
+from advisor.tui.result_text import verdict
 from advisor.tui.screens import start
-from advisor.tui.screens.result import verdict
 from tests.fakes import journals
 from tests.tui.walk import outcome
 

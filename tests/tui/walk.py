@@ -16,11 +16,22 @@ from advisor.core.facts import Answers, Column, ColumnKind, Dataset, Facts, Goal
 from advisor.core.lint import Finding
 from advisor.core.outcome import Outcome
 from advisor.core.plan import Plan, Strategy
+from advisor.report.html_told import Told
 from advisor.session.alternatives import Alternative
 from advisor.session.comparing import Comparison, comparison_of
+from advisor.session.folder import RunFolder
+from advisor.session.reporting import Weight, told_of
 from advisor.tui.walk import SessionWalk
 from tests.fakes import facts as fake_facts
 from tests.fakes import journals
+
+WEIGHTS = (
+    Weight("learning_rate", value=0.61, explained=0.44, low=0.38, high=0.79),
+    Weight("max_leaf_nodes", value=0.27, explained=0.2, low=0.08, high=0.46),
+    Weight("l2_regularization", value=0.09, explained=0.03, low=0.0, high=0.21),
+    Weight("min_samples_leaf", value=0.03, explained=0.01, low=0.0, high=0.12),
+)
+"""What mattered in the recorded run."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,21 @@ class FakeWalk:
     def lint(self, plan: Plan, names: Sequence[str]) -> tuple[Finding, ...]:
         """What the real linter says."""
         return SessionWalk().lint(plan, names)
+
+    def lessons(self, plan: Plan) -> Mapping[str, str]:
+        """What the shipped lessons say."""
+        return SessionWalk().lessons(plan)
+
+    def farther(self, facts: Facts, plan: Plan, fields: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The same pair for every field."""
+        pair = f"would be otherwise if data.rows were 500 (now {facts.data.rows}), and answers.budget_seconds were 1 h (now 20 min)"
+        return dict.fromkeys(fields, (pair,))
+
+    def told(self, run_dir: Path) -> Told:
+        """What the report says of `events`, with weights of its own: the recorded scores do not follow the hyperparameters."""
+        note = "Measured over 31 finished trials of hist_gradient_boosting, within the ranges that were searched."
+        told = told_of(RunFolder(run_dir), fold_all(self.events), with_importance=False)
+        return replace(told, importances=WEIGHTS, importance_note=note)
 
     def alternatives(self, facts: Facts, plan: Plan) -> Sequence[Alternative]:
         """One that can be had and one that cannot."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from advisor.tui.facts_text import headline
 from advisor.tui.frame import Page, Panel, RowList, fit
 from advisor.tui.paths import free_path
 from advisor.tui.plan_rows import Row, rows_of
-from advisor.tui.plan_text import why_text
+from advisor.tui.plan_text import still_fields, why_text
 from advisor.tui.screens.alternatives import AlternativesScreen
 from advisor.tui.screens.editor import LineEditor, Offer
 
@@ -74,6 +74,11 @@ class PlanScreen(Page):
         """Ranges that the user has set, by hyperparameter."""
         self.findings: tuple[Finding, ...] = ()
         """What the linter says of the ranges that the user has set."""
+        self._lessons: Mapping[str, str] = {}
+        self._farther: dict[str, Sequence[str]] = {}
+        """What was found to change the fields that nothing near does."""
+        self._looked: set[str] = set()
+        """Fields for which that was asked."""
         self._undo: list[tuple[Facts, Edits]] = []
         self._given = facts.answers
         self._ticket = 0
@@ -89,6 +94,7 @@ class PlanScreen(Page):
         self.tell(f"{Path(self.plan.data).name} › {self.plan.target}" if self.plan.target else self.plan.data)
         self._draw()
         self.query_one("#rows", RowList).focus()
+        self._learn()
         if self.advisor.edits:
             self._replan(self.facts, self.advisor.edits)
         elif self._starts_at_once:
@@ -125,10 +131,18 @@ class PlanScreen(Page):
                 self._ticket = 0
                 self.facts, self.edits, self.plan, self.findings = event.result
                 self.advisor.edits = dict(self.edits)
+                self._farther, self._looked = {}, set()
                 self._draw()
+                self._learn()
                 if self._starts_at_once:
                     self._starts_at_once = False
                     self.action_start()
+            case "lessons":
+                self._lessons = event.result
+                self._explain(keeps_place=True)
+            case "farther" if event.result[0] is self.plan:
+                self._farther.update(event.result[1])
+                self._explain(keeps_place=True)
 
     def _fail(self, event: Finished) -> None:
         assert event.error is not None
@@ -233,8 +247,20 @@ class PlanScreen(Page):
             below.take_over({name: value for name, value in then.items() if now[name] != value})
 
     def action_why(self) -> None:
-        """Moves into the reasons, to scroll them."""
+        """Moves into the reasons, to scroll them; where nothing near changes the row, looks for what farther away would."""
         self.query_one("#why", Panel).focus()
+        row = self._selected
+        fields = [f for f in still_fields(self.plan, row) if f not in self._looked] if row is not None else []
+        if not fields:
+            return
+        self._looked.update(fields)
+        walk, facts, plan = self.advisor.walk, self.facts, self.plan
+        run_behind(self, "farther", lambda: (plan, {**dict.fromkeys(fields, ()), **walk.farther(facts, plan, fields)}))
+        self._explain(keeps_place=True)
+
+    def _learn(self) -> None:
+        walk, plan = self.advisor.walk, self.plan
+        run_behind(self, "lessons", lambda: walk.lessons(plan))
 
     def action_export(self) -> None:
         """Writes the plan as a file to run or as a plain script, before anything is run."""
@@ -286,14 +312,20 @@ class PlanScreen(Page):
         rows.fill([(row.key, Content.assemble((fit(row.label, 12), "$quiet"), *_row_text(row))) for row in self._rows])
         self._explain()
 
-    def _explain(self) -> None:
+    def _explain(self, *, keeps_place: bool = False) -> None:
         row = self._selected
         if row is not None:
             panel = self.query_one("#why", Panel)
             named = row.text.partition("  ")[0]
             panel.border_title = f"Why: {named if row.key.startswith('space.') else row.label.strip() or named}"
-            panel.show(why_text(self.plan, row, findings=self.findings))
-            panel.scroll_home(animate=False)
+            lesson = self._lessons.get(row.key.partition(".")[2], "") if row.key.startswith("space.") else ""
+            panel.show(why_text(self.plan, row, findings=self.findings, lesson=lesson, farther=self._farther))
+            still = still_fields(self.plan, row)
+            waits = any(f in self._looked and f not in self._farther for f in still)
+            asks = any(f not in self._looked for f in still)
+            panel.border_subtitle = "looking for what would change it …" if waits else "w looks for what would change it" if asks else ""
+            if not keeps_place:
+                panel.scroll_home(animate=False)
 
 
 def _row_text(row: Row) -> list[tuple[str, str] | str]:

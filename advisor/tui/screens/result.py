@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -12,17 +12,18 @@ from textual.content import Content
 from textual.widget import Widget
 
 from advisor.core.errors import AdvisorError, ExitCode
-from advisor.core.metrics import METRICS
 from advisor.core.outcome import Outcome
-from advisor.core.outlook import promise
-from advisor.report.wording import duration, number, setting, shown
+from advisor.report.wording import number, shown
 from advisor.tui.background import Finished, run_behind
-from advisor.tui.frame import Page, Panel, fit, heading, lines, muted, wording_of
+from advisor.tui.frame import Page, Panel, lines, muted, wording_of
 from advisor.tui.paths import free_path
-from advisor.tui.run_text import findings_text
+from advisor.tui.result_text import config_text, rest_text, shipped_sentence, verdict
 from advisor.tui.screens.compare import CompareScreen
 from advisor.tui.screens.editor import Offer
 from advisor.tui.walk import RunSummary
+
+if TYPE_CHECKING:
+    from advisor.report.html_told import Told
 
 LONGER = 2.0
 """The next step offered: twice the budget."""
@@ -62,6 +63,8 @@ class ResultScreen(Page):
         super().__init__()
         self.run_dir = run_dir
         self.outcome: Outcome | None = None
+        self.told: Told | None = None
+        """What the report says, once what mattered is weighed."""
 
     def body(self) -> Iterable[Widget]:
         yield Panel("Verdict", id="verdict", focusable=False)
@@ -98,17 +101,31 @@ class ResultScreen(Page):
         if event.label == "runs":
             self._choose(event.result)
             return
+        if event.label == "told":
+            self.told = event.result
+            self._draw_rest()
+            return
+        if event.label == "report":
+            self.app.copy_to_clipboard(str(event.result))
+            self.notify(f"{event.result}\nOpen it in a browser.", title="Report written (path copied)", markup=False, timeout=10)
+            return
         self.outcome = event.result
         self._draw(event.result)
+        walk, run_dir = self.advisor.walk, self.run_dir
+        run_behind(self, "told", lambda: walk.told(run_dir))
 
     def _draw(self, outcome: Outcome) -> None:
         sentence, style = verdict(outcome)
         second = shipped_sentence(outcome)
         self.query_one("#verdict", Panel).show(lines([Content.styled(sentence, style), *([muted(second)] if second else [])]))
         self.query_one("#config", Panel).show(config_text(outcome))
-        self.query_one("#rest", Panel).show(rest_text(outcome, self.run_dir))
+        self._draw_rest()
         codes = {"nothing_finished": ExitCode.NOTHING_FINISHED, "failed": ExitCode.CRASHED}
         self.advisor.code = int(codes.get(outcome.status, ExitCode.DONE))
+
+    def _draw_rest(self) -> None:
+        if self.outcome is not None:
+            self.query_one("#rest", Panel).show(rest_text(self.outcome, self.run_dir, self.told))
 
     # -- keys ----------------------------------------------------------------------------------------------------------
     def action_model(self) -> None:
@@ -148,9 +165,9 @@ class ResultScreen(Page):
         run_behind(self, "save", save)
 
     def action_report(self) -> None:
-        """Writes the report of the run as one HTML page."""
+        """Writes the report of the run as one HTML page, shows where it lies and copies that."""
         walk, run_dir = self.advisor.walk, self.run_dir
-        run_behind(self, "save", lambda: walk.report(run_dir))
+        run_behind(self, "report", lambda: walk.report(run_dir))
 
     def action_more(self) -> None:
         """Offers a second run of twice the budget as a plan: nothing runs before it is agreed on."""
@@ -190,123 +207,3 @@ class ResultScreen(Page):
         if self.outcome is not None:
             self.advisor.farewell = f"{verdict(self.outcome)[0]}\n{self.run_dir}"
         self.advisor.leave()
-
-
-def verdict(outcome: Outcome) -> tuple[str, str]:
-    """The result in one plain sentence, and the style it is written in."""
-    title = METRICS[outcome.metric].title if outcome.metric in METRICS else outcome.metric
-    family = shown(outcome.family or "the model")
-    gain, score, default = outcome.gain, outcome.heldout_score, outcome.default_heldout_score
-    rival = "the default" if outcome.default_family in (None, outcome.family) else f"the default {shown(outcome.default_family)}"
-    if outcome.status == "nothing_finished":
-        return "✗ The budget ended before any trial finished: there is no model.", "bold $text-error"
-    if outcome.status == "failed" and outcome.shipped is None:
-        return "✗ The run failed before a model was shipped.", "bold $text-error"
-    if outcome.shipped == "default":
-        unseen = f" It scores {title} {number(score)} on unseen rows." if score is not None else ""
-        return f"= No evidence of gain: the default {family} is shipped.{unseen}", "bold $text-warning"
-    if outcome.shipped == "tuned" and gain is not None:
-        span = f"gain {number(gain.value, 3)} [{number(gain.low, 3)}, {number(gain.high, 3)}]"
-        numbers = f"{title} {number(score)} vs {number(default)}, {span}"
-        if gain.low > 0:
-            return f"✓ Tuned {family} beats {rival} on unseen rows: {numbers}.", "bold $text-success"
-        if gain.high < 0:
-            return f"! Tuned {family} is worse than {rival} on unseen rows: {numbers}.", "bold $text-error"
-        return f"= Tuned {family} is shipped, but the unseen rows cannot settle a gain over {rival}: {numbers}.", "bold $text-warning"
-    if outcome.best_value is not None:
-        reason = outcome.reasons.get("heldout_score", "no score on unseen rows")
-        return f"! Best so far is {family} with {title} {number(outcome.best_value)} on validation; {shown(reason)}.", "bold $text-warning"
-    return "! There is no result yet.", "bold $text-warning"
-
-
-def shipped_sentence(outcome: Outcome) -> str:
-    """How the interval is meant and what the saved model was fitted on."""
-    parts = []
-    if outcome.gain is not None:
-        parts.append("Interval: 95 %, paired bootstrap over the held-out rows of this split.")
-    if outcome.trained_on is not None:
-        where = {"all": "refitted on all rows", "development": "fitted on the development rows", "fold": "fitted on one training fold"}
-        parts.append(f"The saved model was {where.get(outcome.trained_on, outcome.trained_on)}.")
-    return " ".join(parts)
-
-
-def config_text(outcome: Outcome) -> Content:
-    """The configuration shipped, beside the default's values."""
-    config = outcome.best_config
-    if config is None:
-        return muted(shown(outcome.reasons.get("best_config", "There is none.")))
-    defaults: dict[str, Any] = {}
-    candidate = next((c for c in outcome.plan.shortlist if c.family == outcome.family), None)
-    if candidate is not None and candidate.starts:
-        defaults = candidate.starts[0]
-    names = max(len(shown(name)) for name in config) + 2 if config else 2
-    values = max(9, *(len(setting(value)) + 2 for value in config.values())) if config else 9
-    out: list[Content | str] = [Content.styled(shown(outcome.family or ""), "bold $accent")]
-    out.append(Content.styled(f"{fit('', names)}{fit('shipped', values)}default", "$quiet"))
-    for name, value in config.items():
-        default = setting(defaults[name]) if name in defaults else "–"
-        text = setting(value)
-        changed = text != default and name in defaults
-        out.append(
-            Content.assemble(
-                fit(shown(name), names), (fit(text, values), "bold" if changed else ""), (default if changed else "same", "$quiet")
-            )
-        )
-    return lines(out)
-
-
-def next_step(outcome: Outcome) -> list[Content | str]:
-    """What as much again should bring, and the key that makes a plan of it."""
-    whole = (t for t in outcome.trials if t.status == "completed" and t.stage != "confirm" and t.rows is None)
-    ahead = promise([t.value for t in whole if t.value is not None], is_maximised=outcome.direction == "maximize")
-    if ahead is None:
-        return []
-    more = f"{duration(outcome.plan.budget.seconds)} more, about {ahead.trials} trials, should bring {number(ahead.gain, 2)} ± "
-    is_little = ahead.gain <= ahead.error
-    hint = (
-        "Within its error: other features or more rows may bring more. c plans it all the same." if is_little else "c makes a plan of it."
-    )
-    return ["", heading("Next step"), f"{more}{number(ahead.error, 2)} {shown(outcome.metric)} on validation. {hint}"]
-
-
-def rest_text(outcome: Outcome, run_dir: Path) -> Content:
-    """Scores, trials, findings, and where everything lies."""
-
-    def row(label: str, value: str, note: str = "") -> Content:
-        return Content.assemble((fit(label, 12), "$quiet"), (value, "bold"), (f" {note}" if note else "", "$quiet"))
-
-    heldout = outcome.reasons.get("heldout_score", "")
-    out: list[Content | str] = [
-        heading("Scores"),
-        row("Unseen rows", number(outcome.heldout_score), shown(heldout)),
-        row("  default", number(outcome.default_heldout_score)),
-    ]
-    if outcome.gain is not None:
-        out.append(row("  gain", number(outcome.gain.value, 3), f"[{number(outcome.gain.low, 3)}, {number(outcome.gain.high, 3)}]"))
-        out.append(row("  P(gain>0)", f"{outcome.gain.probability:.1%}"))
-    out += [
-        row("Validation", number(outcome.validation_score), "fresh splits" if outcome.shipped else "search"),
-        row("Searched", number(outcome.best_value)),
-        "",
-        heading("Run"),
-        row(
-            "Ended",
-            {"done": "as planned", "nothing_finished": "nothing finished"}.get(outcome.status, outcome.status),
-            duration(outcome.seconds),
-        ),
-        *(row(name.capitalize(), str(outcome.counts.get(name, 0))) for name in ("completed", "pruned", "failed")),
-    ]
-    out += next_step(outcome)
-    if outcome.findings:
-        out += ["", heading(f"Findings ({len(outcome.findings)})"), findings_text(outcome.findings)]
-    reasons = [r for name, r in outcome.reasons.items() if name not in {"heldout_score", "best_config"}]
-    if reasons:
-        out += ["", heading("Reasons"), *(shown(r) for r in reasons)]
-    out += [
-        "",
-        heading("Where it lies"),
-        row("Folder", shown(str(run_dir))),
-        row("Model", shown(str(run_dir / "best"))),
-        row("Use it", shown(f"advisor predict {run_dir.name} NEW.csv")),
-    ]
-    return lines(out)
