@@ -28,10 +28,10 @@ def unchanged(rows: GivenRows, path: str, name: str) -> pl.DataFrame:
     return table.frame
 
 
-def check_given(plan: Plan) -> None:
+def check_given(plan: Plan, request: Request | None = None) -> None:
     """Refuses a plan whose files are gone or others than it was made with, and one whose validation wants a file that it does not name.
 
-    Raises: InputError.
+    The files are looked for where `request` says that they lie, else as the plan names them. Raises: InputError.
     """
     if (plan.validation.scheme == "given") != (plan.valid is not None):
         raise InputError(
@@ -39,9 +39,10 @@ def check_given(plan: Plan) -> None:
             where="plan: validation.scheme",
             cure="Plan anew with --valid FILE, or without.",
         )
-    for name, rows in (("valid", plan.valid), ("test", plan.test)):
+    asked = request if request is not None else Request(data=plan.data)
+    for name, rows, path in (("valid", plan.valid, asked.valid), ("test", plan.test, asked.test)):
         if rows is not None:
-            unchanged(rows, rows.source, name)
+            unchanged(rows, path or rows.source, name)
 
 
 def read_given(plan: Plan, facts: Facts, request: Request) -> dict[str, pl.DataFrame]:

@@ -91,7 +91,8 @@ def _gathered(plan: Plan, data: Any) -> Facts:
 def resume(run_dir: str | Path, *, began: float | None = None) -> Path:
     """Starts a new engine that goes on with the run where the last one ended; returns its folder.
 
-    Raises: InputError when the run is done; RunBusyError when its engine still lives.
+    Raises: InputError when the run is done, or a file to validate or test on is another than it began with; RunBusyError when its
+    engine still lives.
     """
     state = follow(run_dir).poll()
     name = Path(run_dir).name
@@ -99,7 +100,10 @@ def resume(run_dir: str | Path, *, began: float | None = None) -> Path:
         raise InputError(f"run {name} is done", where=str(run_dir), cure=f"Look at it with `advisor attach {name}`.")
     if engine_lives(state):
         raise InputError(f"run {name} is still running", where=str(run_dir), cure=f"Watch it with `advisor attach {name}`.")
-    _launch(RunFolder(Path(run_dir).resolve()), began)
+    folder = RunFolder(Path(run_dir).resolve())
+    if state.plan is not None and state.plan["task"] is not None:
+        check_given(Plan.from_mapping(state.plan), folder.read_request())
+    _launch(folder, began)
     return Path(run_dir)
 
 
