@@ -189,5 +189,5 @@ def _importances(state: StudyState, plan: Plan) -> tuple[Sequence[Weight], str]:
         return (), "The trials do not tell: their scores are too alike, or no hyperparameter moved."
     note = f"Measured over {min(len(trials), MOST)} finished trials of {best.family}, within the ranges that were searched."
     if any(w.high - w.low > 0.5 for w in found):
-        note += " The wide whiskers say that these trials do not settle the order."
+        note += " The wide intervals say that these trials do not settle the order."
     return found, note

@@ -18,8 +18,10 @@ from advisor.tui.run_text import findings_text
 if TYPE_CHECKING:
     from advisor.report.html_told import Told
 
-GAUGE = 10
-"""Cells of the bar of an importance."""
+GAUGES = {False: 10, True: 4}
+"""Cells of the bar of an importance, by whether the screen is narrow."""
+NAMES = {False: 24, True: 17}
+"""Cells that its name may take."""
 
 
 def verdict(outcome: Outcome) -> tuple[str, str]:
@@ -98,17 +100,17 @@ def next_step(outcome: Outcome) -> list[Content | str]:
     return ["", heading("Next step"), f"{more}{number(ahead.error, 2)} {shown(outcome.metric)} on validation. {hint}"]
 
 
-def importance_text(told: Told) -> list[Content | str]:
+def importance_text(told: Told, *, is_narrow: bool = False) -> list[Content | str]:
     """How much each hyperparameter mattered: a bar, its share, and where nine tenths of the resamples of the trials put it."""
     out: list[Content | str] = ["", heading("What mattered")]
-    names = min(24, max((len(told.clean(i.name, 40)) for i in told.importances), default=0))
+    names = min(NAMES[is_narrow], max((len(told.clean(i.name, 40)) for i in told.importances), default=0))
     out += [
         Content.assemble(
             (fit(told.clean(found.name, 40), names), "bold"),
-            "  ",
-            (bar(found.value, GAUGE), "$accent"),
+            " ",
+            (bar(found.value, GAUGES[is_narrow]), "$accent"),
             (f" {found.value:>4.0%}", "bold"),
-            (f"  {found.low:.0%} to {found.high:.0%}", "$quiet"),
+            (f" {100 * found.low:.0f}–{found.high:.0%}", "$quiet"),
         )
         for found in told.importances
     ]
@@ -125,7 +127,7 @@ def budget_text(told: Told) -> list[Content | str]:
     return ["", heading("Was the budget enough?"), *(shown(line) for line in story)] if story else []
 
 
-def rest_text(outcome: Outcome, run_dir: Path, told: Told | None = None) -> Content:
+def rest_text(outcome: Outcome, run_dir: Path, told: Told | None = None, *, is_narrow: bool = False) -> Content:
     """Scores, what mattered, whether the budget was enough, the next step, findings, trials, and where everything lies.
 
     Without `told`, which takes seconds, it says that what mattered is being weighed.
@@ -147,7 +149,9 @@ def rest_text(outcome: Outcome, run_dir: Path, told: Told | None = None) -> Cont
         row("Validation", number(outcome.validation_score), "fresh splits" if outcome.shipped else "search"),
         row("Searched", number(outcome.best_value)),
     ]
-    out += importance_text(told) if told is not None else ["", heading("What mattered"), muted("Weighing the trials …")]
+    out += (
+        importance_text(told, is_narrow=is_narrow) if told is not None else ["", heading("What mattered"), muted("Weighing the trials …")]
+    )
     out += budget_text(told) if told is not None else []
     out += next_step(outcome)
     out += [

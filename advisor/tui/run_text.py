@@ -15,6 +15,9 @@ from advisor.report.wording import bar, between, clock, number, setting, shown
 from advisor.tui.frame import lines, muted
 from advisor.tui.plot import Curve
 
+WIDEST = 4
+"""A band of trials wider than this many times its lower end, as while families of very different times race, says less than the plan."""
+
 
 def splits_of(state: StudyState) -> int:
     """Steps of a full trial; 0 when the plan does not fix them."""
@@ -54,8 +57,9 @@ def summary(state: StudyState, *, elapsed: float, is_alive: bool, asked: str, wa
     ahead = outlook(state, elapsed=elapsed)
     band, ends = f"~{max(expected, done)}", f"{clock(left)} left" if left > 0 else "ending"
     if ahead is not None:
-        expected = (ahead.trials_low + ahead.trials_high) // 2
-        band = f"~{ahead.trials_low}" + (f"–{ahead.trials_high}" if ahead.trials_high > ahead.trials_low else "")
+        if ahead.trials_high <= WIDEST * ahead.trials_low:
+            expected = (ahead.trials_low + ahead.trials_high) // 2
+            band = f"~{ahead.trials_low}" + (f"–{ahead.trials_high}" if ahead.trials_high > ahead.trials_low else "")
         ends = f"ends in {between(ahead.seconds_low, ahead.seconds_high)}" if left > 0 else "ending"
     second = Content.assemble(
         ("Trials ", "$quiet"),

@@ -65,8 +65,8 @@ async def test_a_result_says_what_mattered_how_sure_that_is_and_whether_the_budg
         assert "Was the budget enough?" in said
         assert "was found by trial" in said
         assert screen.told is not None
-        assert "learning_rate      ━━━━━━────  61%  38% to 79%" in said
-        assert "min_samples_leaf   ──────────   3%  0% to 12%" in said
+        assert "learning_rate     ━━━━━━────  61% 38–79%" in said
+        assert "min_samples_leaf  ──────────   3% 0–12%" in said
 
 
 async def test_h_writes_the_report_and_says_where_it_lies() -> None:

@@ -125,7 +125,11 @@ class ResultScreen(Page):
 
     def _draw_rest(self) -> None:
         if self.outcome is not None:
-            self.query_one("#rest", Panel).show(rest_text(self.outcome, self.run_dir, self.told))
+            self.query_one("#rest", Panel).show(rest_text(self.outcome, self.run_dir, self.told, is_narrow=self.size.width < 100))
+
+    def on_resize(self) -> None:
+        """The lines fit the width."""
+        self._draw_rest()
 
     # -- keys ----------------------------------------------------------------------------------------------------------
     def action_model(self) -> None:
