@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,7 @@ def three(
     frame, planned = mixed(task=task), plan(task, METRIC[task], columns=COLUMNS, **validation)
     apart = (planned.validation.group, planned.validation.time)
     used = list(dict.fromkeys([*planned.features, "target", *(n for n in apart if n is not None)]))
-    beside = {name: None if rows is None else rows.select(used) for name, rows in (("valid", valid), ("test", test))}
+    beside: dict[str, Any] = {name: None if rows is None else rows.select(used) for name, rows in (("valid", valid), ("test", test))}
     planned = planned.model_copy(update={"valid": VALID if valid is not None else None, "test": TEST if test is not None else None})
     return prepare(frame, dataset(frame, task, COLUMNS), planned, folder, **beside)
 
@@ -95,6 +95,7 @@ def test_a_plan_for_given_rows_without_them_is_refused(tmp_path: Path) -> None:
 def test_each_file_stands_in_time_order_after_the_one_before(tmp_path: Path) -> None:
     ready = given(tmp_path, Task.REGRESSION, time="seen")
     seen = read_prepared(Path(ready.table)).frame["seen"]
+    assert isinstance(seen, pl.Series)
     assert all(seen[a:b].is_sorted() for a, b in ((0, 160), (160, 220), (220, 270)))
     assert ready.is_ordered
 
@@ -129,7 +130,8 @@ def test_a_trial_is_the_fit_on_the_data_scored_on_the_files_rows(tmp_path: Path)
 
 def test_the_last_fit_learns_from_all_but_the_rows_to_test_on(tmp_path: Path) -> None:
     ready = given(tmp_path)
-    for rows, count in (("development", 160), ("all", 220)):
+    counts: dict[Literal["development", "all"], int] = {"development": 160, "all": 220}
+    for rows, count in counts.items():
         fit = FinalFit(prepared=ready, family=BY_NAME["knn"], rows=rows, predictions=tmp_path / "p.npz")
         list(fit({}))
         assert fit._last is not None and fit._last["model"].n_samples_fit_ == count

@@ -165,7 +165,8 @@ def test_trials_scored_on_other_rows_are_not_carried_over(name: str, what: str, 
 
 def test_a_file_that_has_changed_or_gone_stops_a_run_and_a_resume_before_they_begin(tmp_path: Path) -> None:
     paths = {name: tmp_path / f"{name}.csv" for name in ("data", "valid", "test")}
-    write(paths["data"], 0, 120), write(paths["valid"], 120, 170), write(paths["test"], 170, 220)
+    for name, first, last in (("data", 0, 120), ("valid", 120, 170), ("test", 170, 220)):
+        write(paths[name], first, last)
     facts = advisor.gather(paths["data"], target="outcome", valid=paths["valid"], test=str(paths["test"]), model="logistic_regression")
     plan = advisor.recommend(facts)
     check_given(plan)
@@ -272,17 +273,8 @@ def test_the_labels_of_the_test_file_decide_nothing(files: dict[str, Path], tmp_
 def test_the_script_of_a_run_reads_the_files_and_scores_as_the_run_did(
     which: tuple[str, ...], files: dict[str, Path], tmp_path: Path
 ) -> None:
-    facts = advisor.gather(
-        files["data"],
-        target="outcome",
-        model="logistic_regression",
-        strategy="random",
-        force=True,
-        budget_seconds=240,
-        trials=4,
-        workers=1,
-        **{name: files[name] for name in which},
-    )
+    answers: dict[str, Any] = {"budget_seconds": 240, "trials": 4, "workers": 1, **{name: files[name] for name in which}}
+    facts = advisor.gather(files["data"], target="outcome", model="logistic_regression", strategy="random", force=True, **answers)
     outcome = advisor.execute(advisor.recommend(facts), files["data"], run_dir=tmp_path / "run", facts=facts)
     script = tmp_path / "script.py"
     script.write_text(session.export(tmp_path / "run"))
