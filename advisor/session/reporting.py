@@ -182,7 +182,7 @@ def _importances(state: StudyState, plan: Plan) -> tuple[Sequence[Weight], str]:
         return (), "No trial finished, so nothing can be said."
     trials = [(t.config, v) for t, v in scored(searched(state)) if t.family == best.family and t.is_static]
     if len(trials) < FEWEST:
-        return (), f"With {len(trials)} finished trials of {best.family} nothing can be said; {FEWEST} are needed."
+        return (), f"With {len(trials)} finished trial{'s' * (len(trials) != 1)} of {best.family} nothing can be said; {FEWEST} are needed."
     space = spaces_of(state, plan).get(best.family, SearchSpace())
     found = weights(trials, space, is_maximised=state.direction == "maximize", seed=plan.seed)
     if not found:
