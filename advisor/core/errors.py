@@ -2,6 +2,7 @@
 
 AdvisorError
 ├── InputError            the input is wrong: change the file, flag or value        exit 2
+│   ├── ParameterError    a parameter or fidelity was written that cannot be         exit 2
 │   ├── RulebookError     files of rules/ have faults (all reported together)        exit 2
 │   └── RunNotFoundError  no such run                                                exit 2
 ├── CannotRunError        the plan is sound and cannot run on this machine or data   exit 3
@@ -58,6 +59,10 @@ class InputError(AdvisorError):
     """The input is wrong; changing the file, the flag or the value cures it."""
 
     exit_code = ExitCode.INPUT
+
+
+class ParameterError(InputError, ValueError):
+    """A parameter or fidelity that cannot be; a ValueError, so that a value which holds it reports it with its place."""
 
 
 class RulebookError(InputError):

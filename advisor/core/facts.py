@@ -256,6 +256,12 @@ class Dataset(Value):
         return f"{self.rows:,} rows × {len(self.columns)} columns"
 
 
+MOST_SECONDS = 366 * 86_400.0
+"""Longest budget, a year: beyond it nothing that is computed from it means anything, and infinity has no place in a plan."""
+MOST_TRIALS = 10**9
+"""Largest cap on trials: more than any budget affords."""
+
+
 class Answers(Value):
     """The wishes: what neither the machine nor the data can say. Every field is a flag, a question and a saved answer."""
 
@@ -267,9 +273,13 @@ class Answers(Value):
     """Score to optimise; None means: the rules choose."""
     goal: Goal = Field(default=Goal.BEST, json_schema_extra={"flag": "--goal", "question": "What do you want from this run?"})
     """quick, best, explore, schedule or research."""
-    budget_seconds: float = Field(default=600.0, gt=0, json_schema_extra={"flag": "--budget", "question": "How long may it take?"})
+    budget_seconds: float = Field(
+        default=600.0, gt=0, le=MOST_SECONDS, json_schema_extra={"flag": "--budget", "question": "How long may it take?"}
+    )
     """Wall-clock budget, everything included."""
-    trials: int | None = Field(default=None, ge=1, json_schema_extra={"flag": "--trials", "question": "At most how many trials?"})
+    trials: int | None = Field(
+        default=None, ge=1, le=MOST_TRIALS, json_schema_extra={"flag": "--trials", "question": "At most how many trials?"}
+    )
     """Cap on trials, the default included; None means: as many as the budget affords."""
     model: str = Field(default="auto", json_schema_extra={"flag": "--model", "question": "Which model family?"})
     """``auto``, a family name, or ``module:function``."""

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -123,6 +123,7 @@ def roles_told(space: SearchSpace, found: Mapping[str, Recognised], roles: Seque
     return out
 
 
+@lru_cache(maxsize=4096)
 def plain_name(name: str) -> str:
     """A name without the steps of a pipeline, in words.
 
@@ -404,9 +405,9 @@ def _beside(look: Look) -> Beside | None:
     if wanted is None:
         return None
     for other, parameter in look.space.items():
-        if other == look.name or other not in look.space.free:
-            continue
-        if plain_name(other) in wanted.names or (wanted.roles and look.told.get(other) in wanted.roles):
+        is_meant = plain_name(other) in wanted.names or (wanted.roles and look.told.get(other) in wanted.roles)
+        # Asked last: `free` walks the whole space, and this loop runs for every pair of hyperparameters.
+        if is_meant and other != look.name and other in look.space.free:
             if not wanted.by_index:
                 return _by_choice(look, other, parameter, wanted)
             layered = _by_index(look, other, parameter)

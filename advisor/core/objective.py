@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import field_serializer, field_validator, model_validator
+from pydantic import ValidationError, field_serializer, field_validator, model_validator
 
+from advisor.core.errors import ParameterError
 from advisor.core.space import Config, SearchSpace
-from advisor.core.value import Value, decode, encode
+from advisor.core.value import Value, decode, encode, first_fault
 
 Kind = Literal["function", "optuna", "keras", "command", "differentiable", "estimator"]
 """What brings the objective: a function of a configuration, an Optuna objective, a Keras model, a command line, a pair of
@@ -28,7 +29,11 @@ class Fidelity(Value):
 
     def __init__(self, name: str | None = None, low: int | None = None, high: int | None = None, **rest: Any) -> None:
         given = {"name": name, "low": low, "high": high}
-        super().__init__(**{k: v for k, v in given.items() if v is not None}, **rest)
+        try:
+            super().__init__(**{k: v for k, v in given.items() if v is not None}, **rest)
+        except ValidationError as error:
+            cure = 'Write it as Fidelity("epoch", 1, 52).'
+            raise ParameterError(f"this fidelity cannot be: {first_fault(error)}", where="Fidelity", cure=cure) from None
 
     @model_validator(mode="after")
     def _check(self) -> Fidelity:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
-from advisor.core.value import Value, decode, encode
+from advisor.core.errors import ParameterError
+from advisor.core.value import Value, decode, encode, first_fault
 
 Config = dict[str, Any]
 """A configuration: hyperparameter name to value, conditional ones only where their condition holds."""
@@ -24,6 +25,13 @@ class Group(StrEnum):
     PREPROCESSING = "preprocessing"
 
 
+_EXAMPLES = {
+    "Float": "Write it as Float(1e-5, 1e-1, log=True).",
+    "Int": "Write it as Int(1, 64).",
+    "Choice": 'Write it as Choice(["relu", "tanh"]).',
+}
+
+
 class _Parameter(Value):
     default: Any = None
     """Value of the default configuration; None means: none given (a Choice may hold a real None)."""
@@ -35,6 +43,13 @@ class _Parameter(Value):
     """The stage it is tuned in."""
     priority: int | None = None
     """Tuning priority, 1 first; None: not ranked."""
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            kind = type(self).__name__
+            raise ParameterError(f"this {kind} cannot be: {first_fault(error)}", where=kind, cure=_EXAMPLES[kind]) from None
 
     @field_validator("when", mode="before")
     @classmethod
@@ -77,6 +92,7 @@ class Float(_Parameter):
     @model_validator(mode="after")
     def _check(self) -> Float:
         _check_bounds(self.low, self.high, self.log)
+        _check_default(self.default)
         return self
 
     def contains(self, value: Any) -> bool:
@@ -102,6 +118,7 @@ class Int(_Parameter):
     @model_validator(mode="after")
     def _check(self) -> Int:
         _check_bounds(self.low, self.high, self.log)
+        _check_default(self.default)
         return self
 
     def contains(self, value: Any) -> bool:
@@ -123,6 +140,8 @@ class Choice(_Parameter):
     @field_validator("choices", mode="before")
     @classmethod
     def _decode_choices(cls, value: Any) -> Any:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ValueError(f"the choices are a list, got {value!r}")  # noqa: TRY004  # pydantic reports a ValueError with its place
         return tuple(decode(v) for v in value)
 
     @field_serializer("choices", when_used="json")
@@ -142,6 +161,13 @@ class Choice(_Parameter):
 
 def _bounds(low: Any, high: Any) -> dict[str, Any]:
     return {k: v for k, v in (("low", low), ("high", high)) if v is not None}
+
+
+def _check_default(default: Any) -> None:
+    """A default may lie outside the bounds (it is tried as it is), but a range has no place for anything but a number."""
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if default is not None and not (is_number and math.isfinite(default)):
+        raise ValueError(f"the default of a range is a number, got {default!r}")
 
 
 def _check_bounds(low: float, high: float, log: bool) -> None:

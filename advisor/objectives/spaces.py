@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from advisor.core.errors import InputError, nearest
+from advisor.core.errors import InputError, ParameterError, nearest
 from advisor.core.space import Choice, Float, Int, Parameter, SearchSpace
 from advisor.core.value import encode
 
@@ -132,6 +132,9 @@ def _unchecked(name: str, table: Any, where: str) -> Float | Int | None:
     return sound.model_copy(update={"low": low, "high": high, "log": log}) if isinstance(sound, Float | Int) else None
 
 
+_NAMES_INSTEAD = "List names, and look the objects up by name in the objective."
+
+
 def plain(value: Any) -> Any:
     """`value` as JSON and TOML can hold it: None, booleans, numbers, text, and lists or tuples of them; NumPy's scalars unwrapped.
 
@@ -151,6 +154,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else [plain(v) for v in value]
     raise ValueError(f"is a {type(value).__name__}")
+
+
+def held(name: str, parameter: Float | Int | Choice, where: str) -> Float | Int | Choice:
+    """`parameter`, which the user wrote as ours, with values that a plan can hold: NumPy's scalars unwrapped, mappings kept.
+
+    Raises: InputError when one of its choices is something else.
+    """
+    if not isinstance(parameter, Choice):
+        return parameter
+    try:
+        choices = tuple({k: plain(v) for k, v in c.items()} if isinstance(c, dict) else plain(c) for c in parameter.choices)
+    except ValueError as error:
+        raise InputError(f"{name}: one of its values {error}, which no plan can hold", where=where, cure=_NAMES_INSTEAD) from None
+    return parameter.model_copy(update={"choices": choices})
 
 
 # -- one parameter -------------------------------------------------------------------------------------------------------
@@ -206,8 +223,7 @@ def _choice(name: str, values: Iterable[Any], where: str) -> Choice:
         try:
             value = plain(given)
         except ValueError as error:
-            cure = "List names, and look the objects up by name in the objective."
-            raise InputError(f"{name}: one of its values {error}, which no plan can hold", where=where, cure=cure) from None
+            raise InputError(f"{name}: one of its values {error}, which no plan can hold", where=where, cure=_NAMES_INSTEAD) from None
         if not any(type(value) is type(k) and value == k for k in kept):
             kept.append(value)
     if not kept:
@@ -226,17 +242,8 @@ def _from_table(name: str, table: Mapping[str, Any], where: str) -> Float | Int 
             raise InputError(f"{name}: {key!r} is no setting of a {kind}", where=where, cure=nearest(str(key), cls.model_fields))
     try:
         return cls(**{k: v for k, v in table.items() if k != "type"})
-    except ValidationError as error:
-        raise InputError(f"{name}: {_first_fault(error)}", where=where, cure=f"Correct this {kind}.") from None
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    said = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "missing":
-        return f"{place} is missing"
-    return f"{place}: {said}" if place else said
+    except ParameterError as error:
+        raise InputError(f"{name}: {error.what.partition(': ')[2]}", where=where, cure=f"Correct this {kind}.") from None
 
 
 def _from_optuna(name: str, distribution: Any, where: str) -> Float | Int | Choice:

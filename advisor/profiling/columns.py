@@ -68,7 +68,8 @@ def cast(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
 
     Raises: InputError naming every column that `frame` lacks.
     """
-    absent = [c.name for c in columns if c.name not in frame.columns]
+    there = frozenset(frame.columns)  # made anew at each call, so that asking it for each column would be quadratic
+    absent = [c.name for c in columns if c.name not in there]
     if absent:
         raise InputError(
             f"{len(absent)} column(s) are missing from the table: {listed(absent)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from advisor.core.outcome import Outcome
 from advisor.core.own import FAMILY
 from advisor.core.plan import Plan
 from advisor.core.space import Choice, Config, Float, Group, Int, SearchSpace
+from advisor.core.value import first_fault
 from advisor.session.exporting import offer_script
 from advisor.session.folder import Request, RunFolder, write_atomically
 from advisor.session.gathering import engines_here, read_answers
@@ -77,7 +79,10 @@ def tune(
     >>> abs(found.best_config["x"] - 2) < 1
     True
     """
+    _check_kinds(clock=clock, freeze=freeze, run_dir=run_dir)
     began = clock()
+    if not isinstance(began, int | float) or not math.isfinite(began):
+        raise InputError(f"the clock gives {began!r}, no seconds", where="clock", cure="Give a function of seconds, or leave it out.")
     is_inline = isolation == "inline" or clock is not time.monotonic
     if isolation not in ("process", "inline"):
         raise InputError(f"unknown isolation {isolation!r}", where="isolation", cure='Use "process" or "inline".')
@@ -113,6 +118,18 @@ def tune(
             folder = _folder(run_dir, own, facts)
             opened = stack.enter_context(on_disk(folder, began, clock))
         return _conduct(brought, facts, folder, opened, is_inline=is_inline, clock=clock)
+
+
+def _check_kinds(*, clock: Any, freeze: Any, run_dir: Any) -> None:
+    """Raises: InputError when an argument is of a kind that nothing can be done with."""
+    if not callable(clock):
+        raise InputError(
+            f"the clock is {clock!r}, which cannot be called", where="clock", cure="Give a function of seconds, or leave it out."
+        )
+    if freeze is not None and not isinstance(freeze, Mapping):
+        raise InputError(f"freeze is a {type(freeze).__name__}", where="freeze", cure='Give a mapping, such as {"momentum": 0.9}.')
+    if run_dir is not None and "\0" in str(run_dir):
+        raise InputError("the name of the run's folder holds a NUL character", where="run_dir", cure="Name another run_dir.")
 
 
 def run_own(run_dir: Path, *, began: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -246,7 +263,7 @@ def _walk(walk: Walk) -> None:
         raise NothingFinishedError(
             f"the budget of {seconds:g} s ended before any trial finished",
             where="budget_seconds",
-            cure=f"Give it {3 * seconds:g} s, or see whether the objective hangs.",
+            cure=f"Give it {max(3 * seconds, 10.0):g} s, or see whether the objective hangs.",
         )
 
 
@@ -355,10 +372,15 @@ def _space(space: Any) -> SearchSpace:
     if isinstance(space, SearchSpace):
         found = space
     elif isinstance(space, Mapping) and all(isinstance(p, Float | Int | Choice) for p in space.values()):
+        from advisor.objectives.spaces import held
+
+        for name in space:
+            if not isinstance(name, str):
+                raise InputError(f"{name!r} is no name of a parameter", where="space", cure="Name parameters by text.")
         try:
-            found = SearchSpace(parameters=dict(space))
+            found = SearchSpace(parameters={name: held(name, parameter, "space") for name, parameter in space.items()})
         except ValidationError as error:
-            raise InputError(error.errors()[0]["msg"], where="space", cure="Put a parameter after those its condition names.") from error
+            raise InputError(first_fault(error), where="space", cure="Put a parameter after those its condition names.") from error
     else:
         from advisor.objectives.spaces import space_from
 
@@ -370,7 +392,9 @@ def _space(space: Any) -> SearchSpace:
     return found
 
 
-def _mappings(starts: Iterable[Any]) -> list[Mapping[str, Any]]:
+def _mappings(starts: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(starts, Iterable) or isinstance(starts, str | Mapping):
+        raise InputError(f"the starts are {starts!r}, no list", where="starts", cure="Give a list of configurations: [{...}].")
     found = list(starts)
     for number, start in enumerate(found):
         if not isinstance(start, Mapping):
