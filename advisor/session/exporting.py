@@ -95,12 +95,18 @@ WHOLE = (Strategy.HALVING, Strategy.PBT)
 SCRIPT_SECONDS = 3.0
 """What writing a script takes where scikit-learn's estimators have to be imported for it. Seen: 1 to 2 s on two busy cores."""
 
+CHEAP_SCRIPT_SECONDS = 0.3
+"""The same where they are imported already. Source: seen, 0.2 s of processor time."""
+CHEAP_SCRIPT_LATE_SECONDS = 1.0
+"""So much later than its own end a run may be for a script that costs little: it must be gone 3 s after its budget."""
+
 
 def offer_script(walk: Walk) -> None:
     """Writes ``script.py`` at the end of a run where there is time for it; what keeps it from that is noted, and ends nothing."""
     how = f"`advisor export {walk.folder.path.name} --as script` writes it."
-    is_cheap = walk.is_own or "sklearn.model_selection" in sys.modules  # then nothing has to be imported for it
-    if walk.remaining() < SCRIPT_SECONDS and not is_cheap:
+    is_cheap = walk.is_own or "sklearn.model_selection" in sys.modules  # then little has to be imported for it
+    allowed = walk.remaining() + (CHEAP_SCRIPT_LATE_SECONDS if is_cheap else 0.0)
+    if allowed < walk.slow * (CHEAP_SCRIPT_SECONDS if is_cheap else SCRIPT_SECONDS):
         walk.recorder.emit(Noted(text=f"script.py was not written: the budget is used up. {how}"))
         return
     try:

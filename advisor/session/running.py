@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 import time
@@ -12,17 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.core.errors import CannotRunError, InputError, InterruptedRunError, NothingFinishedError
-from advisor.core.events import EngineStarted, Noted, RunFinished, RunStarted, fold
+from advisor.core.events import EngineStarted, Noted, RunFinished, RunStarted
 from advisor.core.facts import Facts, Unknown
 from advisor.core.plan import Plan
 from advisor.journal import Journal, read_events
+from advisor.session.ending import close, kept_seconds, slowness
 from advisor.session.exporting import offer_script
-from advisor.session.folder import Request, RunFolder, write_atomically
+from advisor.session.folder import Request, RunFolder
 from advisor.session.given_rows import read_given
-from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, rulebook
 from advisor.session.recording import Recorder
-from advisor.session.reporting import finished_report, offer_report
 from advisor.session.searching import pilot, search
 from advisor.session.shipping import confirm, finish
 from advisor.session.tracking import tracked
@@ -49,6 +47,8 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
     from advisor.supervise.resumption import interrupted
 
     folder = RunFolder(run_dir)
+    entered, used = clock(), time.process_time()
+    slow = 1.0
     if folder.read_facts().objective is not None:
         from advisor.session.tuning import run_own
 
@@ -79,6 +79,8 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
         ):
             try:
                 prepared = prepare_table(folder, request, plan, facts)
+                # Up to here this process has imported, read and split: it only computed, so that waiting is the machine's doing.
+                slow = slowness(clock() - entered, time.process_time() - used)
                 walk = Walk(
                     folder=folder,
                     facts=facts,
@@ -90,13 +92,15 @@ def run_engine(run_dir: Path, *, began: float, clock: Callable[[], float] = time
                     commands=CommandBox(run_dir),
                     is_interrupted=signals,
                     prepared_table=prepared,
+                    shutdown_seconds=kept_seconds(plan.budget.seconds, slow),
+                    slow=slow,
                 )
                 _walk(walk)
             except NothingFinishedError as error:
-                _end(recorder, folder, RunFinished(status="nothing_finished", reason=str(error)))
+                close(recorder, folder, RunFinished(status="nothing_finished", reason=str(error)), slow=slow)
                 raise
             except (CannotRunError, InputError) as error:
-                _end(recorder, folder, RunFinished(status="failed", reason=str(error)))
+                close(recorder, folder, RunFinished(status="failed", reason=str(error)), slow=slow)
                 raise
 
 
@@ -183,7 +187,7 @@ def _walk(walk: Walk) -> None:
         )
     export_study_in_time(walk)
     offer_script(walk)
-    _end(walk.recorder, walk.folder, RunFinished(status="stopped" if walk.has_stopped else "done"))
+    close(walk.recorder, walk.folder, RunFinished(status="stopped" if walk.has_stopped else "done"), slow=walk.slow)
 
 
 STUDY_SECONDS = 4.0
@@ -195,22 +199,12 @@ def export_study_in_time(walk: Walk) -> None:
 
     Where the search has imported Optuna already, writing takes no time to speak of.
     """
-    if "optuna" in sys.modules or walk.remaining() > STUDY_SECONDS * (1 + len(walk.recorder.state.trials) / 1000):
+    if "optuna" in sys.modules or walk.remaining() > walk.slow * STUDY_SECONDS * (1 + len(walk.recorder.state.trials) / 1000):
         from advisor.engines.optuna_study import export_study
 
         export_study(walk.recorder.state, walk.folder.study)
     else:
         walk.recorder.emit(Noted(text="study.db was not written: the budget is used up. The journal holds everything."))
-
-
-def _end(recorder: Recorder, folder: RunFolder, event: RunFinished) -> None:
-    """Journals the end and writes ``result.json`` and ``report.html``."""
-    end = float((recorder.state.plan or {"budget": {"seconds": 0.0}})["budget"]["seconds"]) + recorder.state.extra_seconds
-    page = finished_report(folder, fold(recorder.state, event), seconds_left=end - recorder.elapsed())
-    recorder.emit(event)
-    result = outcome_of(str(folder.path), recorder.state)
-    write_atomically(folder.result, json.dumps(result.to_mapping(), indent=2, allow_nan=False))
-    offer_report(folder, page)
 
 
 def versions() -> dict[str, str]:

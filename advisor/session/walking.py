@@ -69,6 +69,8 @@ class Walk:
     """False for a run that leaves no folder behind."""
     shutdown_seconds: float = SHUTDOWN_SECONDS
     """Kept back at the very end."""
+    slow: float = 1.0
+    """How many times longer than on an idle machine things take here."""
     brought: Callable[..., Any] | None = None
     """The user's own objective, where it is one."""
     registered: set[str] = field(default_factory=set)
