@@ -22,6 +22,9 @@ from advisor.tui.frame import fit
 STATES = {"completed": "✓ done", "pruned": "◌ pruned", "failed": "✗ FAILED", "interrupted": "‖ cut off", "running": "▸ running"}
 SORTS = ("newest", "best score", "slowest", "state")
 HEADER = f"  {'#':>5}  {fit('state', 13)}{fit('family', 23)}{'score':>9}  {'± folds':>8}  {'time':>7}  configuration"
+NARROW_HEADER = f"  {'#':>5}  {fit('state', 12)}{fit('family', 17)}{'score':>8}  {'time':>6}  configuration"
+NARROW = 96
+"""Cells below which the spread over the folds gives way to the configuration, or to why a trial failed."""
 WIDTH = 240
 
 
@@ -47,12 +50,17 @@ def spread_of(trial: TrialState) -> float | None:
     return math.sqrt(sum((s - mean) ** 2 for s in trial.scores) / (len(trial.scores) - 1))
 
 
-def row_text(trial: TrialState, *, steps: int, is_best: bool, elapsed: float) -> str:
-    """One line of the table, aligned under `HEADER`."""
+def row_text(trial: TrialState, *, steps: int, is_best: bool, elapsed: float, is_narrow: bool = False) -> str:
+    """One line of the table, aligned under `HEADER`, or under `NARROW_HEADER`."""
     spread = spread_of(trial)
     seconds = trial.seconds if trial.status != "running" else max(0.0, elapsed - trial.started_elapsed)
     note = f"✗ {shown(trial.cause, longest=120)}" if trial.status == "failed" else configuration(trial.config)
     best = "★ best  " if is_best else "default  " if trial.origin == "default" else ""
+    if is_narrow:
+        return (
+            f"{trial.number:>5}  {fit(state_text(trial, steps), 12)}{fit(shown(trial.family, longest=40), 16)} "
+            f"{number(score_of(trial)):>8}  {duration(seconds):>6}  {best}{note}"
+        )
     return (
         f"{trial.number:>5}  {fit(state_text(trial, steps), 13)}{fit(shown(trial.family, longest=40), 22)} {number(score_of(trial)):>9}  "
         f"{number(spread, 2) if spread is not None else '–':>8}  {duration(seconds):>7}  {best}{note}"
@@ -232,10 +240,11 @@ class TrialTable(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         x = self.scroll_offset.x
         base = self.rich_style
+        is_narrow = width < NARROW
         if y == 0:
-            return Strip([Segment(HEADER, base + self.get_component_rich_style("trials--header", partial=True))]).crop_extend(
-                x, x + width, base
-            )
+            return Strip(
+                [Segment(NARROW_HEADER if is_narrow else HEADER, base + self.get_component_rich_style("trials--header", partial=True))]
+            ).crop_extend(x, x + width, base)
         place = y - 1 + self.scroll_offset.y
         if place >= len(self._order):
             return Strip.blank(width, base)
@@ -245,7 +254,8 @@ class TrialTable(ScrollView, can_focus=True):
         if trial.number == self.selected:
             style += self.get_component_rich_style("trials--cursor", partial=True)
             mark = "› "
-        text = mark + row_text(trial, steps=self._steps, is_best=trial.number == self._best, elapsed=self._elapsed)
+        is_best = trial.number == self._best
+        text = mark + row_text(trial, steps=self._steps, is_best=is_best, elapsed=self._elapsed, is_narrow=is_narrow)
         return Strip([Segment(text, style)]).crop_extend(x, x + width, style)
 
     def _style(self, trial: TrialState) -> Style:

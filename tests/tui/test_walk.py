@@ -124,6 +124,21 @@ async def test_a_duration_that_cannot_be_read_is_refused_in_place() -> None:
         assert questions.answers == {}
 
 
+async def test_what_is_typed_over_a_list_narrows_it_and_enter_takes_what_is_left() -> None:
+    walk = FakeWalk()
+    async with app_on_data(walk).run_test() as pilot:
+        questions = await on_screen(pilot, QuestionsScreen)
+        await until(pilot, lambda: questions.plan)
+        await pilot.press("1", "space")
+        editor = await on_screen(pilot, Editor)
+        hint = editor.query_one("#hint")
+        await until(pilot, lambda: hint.region.area > 0, "the hint has its place on a small screen")
+        assert hint.region.bottom < 24
+        await pilot.press("x", "1", "down", "enter")
+        await until(pilot, lambda: len(walk.gathered) == 2 and questions.plan)
+        assert walk.gathered[1] == {"target": "x10"}
+
+
 async def test_digits_jump_to_questions() -> None:
     async with app_on_data(FakeWalk()).run_test() as pilot:
         questions = await on_screen(pilot, QuestionsScreen)

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
@@ -28,6 +29,7 @@ class Editor(ModalScreen[Any]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Keep the answer"),
     ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
     DEFAULT_CSS = """
     Editor { align: center middle; background: $background 60%; }
     Editor > Vertical { width: 64; max-width: 96%; height: auto; max-height: 90%; border: round $accent;
@@ -38,6 +40,8 @@ class Editor(ModalScreen[Any]):
     Editor OptionList:focus { border: none; background: $surface; background-tint: $foreground 0%; }
     Editor OptionList:focus > .option-list--option-highlighted { background: $cursor; text-style: bold; color: $foreground; }
     Editor OptionList:nocolor > .option-list--option-highlighted { text-style: reverse; }
+    Editor.-short > Vertical { padding: 0 2; }
+    Editor.-short OptionList { max-height: 8; }
     Editor Input { border: round $edge; background: $surface; }
     Editor Input:focus { border: round $accent; background-tint: $foreground 0%; }
     Editor #fault { color: $text-error; height: auto; }
@@ -70,6 +74,21 @@ class Editor(ModalScreen[Any]):
         if self._choices:
             self._fill("")
             self.query_one("#choices").focus()
+
+    def on_key(self, event: Key) -> None:
+        """Letters go to the line even while the list has the keys, and arrows to the list while the line has them."""
+        line = next(iter(self.query(Input)), None)
+        if line is None or not self._choices:
+            return
+        if isinstance(self.focused, Input):
+            if event.key in ("up", "down"):
+                event.stop()
+                listed = self.query_one("#choices", OptionList)
+                listed.action_cursor_down() if event.key == "down" else listed.action_cursor_up()
+        elif event.is_printable and event.character and not event.character.isspace():
+            event.stop()
+            line.focus()
+            line.insert_text_at_cursor(event.character)
 
     def _written(self) -> str:
         text = answer_text(self._question.kind, self._question.value)

@@ -156,7 +156,7 @@ class PlanScreen(Page):
                 self._undo.pop()
             self._starts_at_once = False
         self.is_starting = False
-        self.query_one("#rows", RowList).border_subtitle = ""
+        self.query_one("#rows", RowList).border_subtitle = "✗ not started · Enter tries again" if event.label == "start" else ""
         self.notify(str(event.error), title="That did not work", severity="error", markup=False, timeout=12)
 
     # -- changes -------------------------------------------------------------------------------------------------------

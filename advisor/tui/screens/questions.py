@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -349,7 +350,7 @@ class QuestionsScreen(Page):
                 if data.holds_images
                 else f"{data.rows:,} × {len(data.columns) + 1}"
             )
-            self.tell(f"{self._named}   {size}")
+            self.tell(f"{Path(self._named).name if self.source else self._named}   {size}")
             self.query_one("#facts", Panel).show(facts_text(self.facts))
         self._draw_why()
         self._draw_plan()
