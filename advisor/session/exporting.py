@@ -107,7 +107,7 @@ def offer_script(walk: Walk) -> None:
     is_cheap = walk.is_own or "sklearn.model_selection" in sys.modules  # then little has to be imported for it
     allowed = walk.remaining() + (CHEAP_SCRIPT_LATE_SECONDS if is_cheap else 0.0)
     if allowed < walk.slow * (CHEAP_SCRIPT_SECONDS if is_cheap else SCRIPT_SECONDS):
-        walk.recorder.emit(Noted(text=f"script.py was not written: the budget is used up. {how}"))
+        walk.recorder.emit(Noted(text=f"script.py was not written: too little of the budget is left. {how}"))
         return
     try:
         write_script(walk.folder, walk.recorder.state)

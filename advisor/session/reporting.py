@@ -87,22 +87,8 @@ IMPORTANCE_SECONDS = 2.0
 """What measuring importance takes with many trials, on a busy machine."""
 
 
-LATEST_SECONDS = 1.5
-"""A run that is over its budget by more than this ends without the page: it must be gone 3 s after its budget."""
-
-
-def finished_report(folder: RunFolder, state: StudyState, *, seconds_left: float) -> str | None:
-    """The page at the end of a run; None where the run is late already, or it cannot be made: nothing depends on it."""
-    if seconds_left < -LATEST_SECONDS:
-        return None
-    try:
-        return report_text(folder, state, with_importance=seconds_left > IMPORTANCE_SECONDS)
-    except Exception:  # `advisor report` tells what is wrong
-        return None
-
-
 def offer_report(folder: RunFolder, page: str | None) -> None:
-    """Writes the page of `finished_report`; what keeps it from that ends nothing."""
+    """Writes the page at the end of a run where one was made; what keeps it from that ends nothing."""
     if page is not None:
         with suppress(OSError):
             write_atomically(folder.path / FILE, page)

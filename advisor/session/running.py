@@ -204,7 +204,7 @@ def export_study_in_time(walk: Walk) -> None:
 
         export_study(walk.recorder.state, walk.folder.study)
     else:
-        walk.recorder.emit(Noted(text="study.db was not written: the budget is used up. The journal holds everything."))
+        walk.recorder.emit(Noted(text="study.db was not written: too little of the budget is left. The journal holds everything."))
 
 
 def versions() -> dict[str, str]:

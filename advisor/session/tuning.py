@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from advisor.core.errors import CannotRunError, InputError, InterruptedRunError, NothingFinishedError
-from advisor.core.events import EngineStarted, RunFinished, RunStarted, fold
+from advisor.core.events import EngineStarted, RunFinished, RunStarted
 from advisor.core.facts import Facts
 from advisor.core.objective import Fidelity, Kind, OwnObjective, call_fault, checkpoint_style
 from advisor.core.outcome import Outcome
@@ -25,13 +24,13 @@ from advisor.core.own import FAMILY
 from advisor.core.plan import Plan
 from advisor.core.space import Choice, Config, Float, Group, Int, SearchSpace
 from advisor.core.value import first_fault
+from advisor.session.ending import close
 from advisor.session.exporting import offer_script
-from advisor.session.folder import Request, RunFolder, write_atomically
+from advisor.session.folder import Request, RunFolder
 from advisor.session.gathering import engines_here, read_answers
 from advisor.session.outcomes import outcome_of
 from advisor.session.planning import load_plan, recommend, save_plan
 from advisor.session.recording import MemoryJournal, Recorder
-from advisor.session.reporting import finished_report, offer_report
 from advisor.session.running import THREAD_VARIABLES, export_study_in_time, memory_cap, versions
 from advisor.session.searching import pilot, search
 from advisor.session.tracking import tracked
@@ -271,13 +270,9 @@ def _end(walk: Walk, event: RunFinished, *, is_kept: bool) -> None:
     if not is_kept:
         walk.recorder.emit(event)
         return
-    page = finished_report(walk.folder, fold(walk.recorder.state, event), seconds_left=walk.remaining())
     if any(walk.recorder.state.counts().values()):  # an empty study is none
         export_study_in_time(walk)
-    walk.recorder.emit(event)
-    result = outcome_of(str(walk.folder.path), walk.recorder.state)
-    write_atomically(walk.folder.result, json.dumps(result.to_mapping(), indent=2, allow_nan=False))
-    offer_report(walk.folder, page)
+    close(walk.recorder, walk.folder, event, slow=walk.slow)
 
 
 # ------------------------------------------------------------------------------------------------ what was brought

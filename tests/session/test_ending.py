@@ -14,8 +14,10 @@ from advisor.session import ending, exporting
 from advisor.session.ending import SLOWEST, close, has_time_for_page, kept_seconds, slowness
 from advisor.session.folder import RunFolder
 from advisor.session.gathering import read_answers
+from advisor.session.outcomes import outcome_of
 from advisor.session.planning import recommend
 from advisor.session.recording import MemoryJournal, Recorder
+from advisor.session.reporting import report_text
 from tests.fakes import facts as named
 
 BUDGET = 40.0
@@ -43,7 +45,7 @@ def run_at(
     recorder = Recorder(journal, [], began=0.0, clock=clock)
     recorder.emit(RunStarted(run="one", plan=recommend(facts).to_mapping()), EngineStarted(pid=1, started_at_ticks=1, boot_id="b"))
     clock.now = seconds
-    told, page = ending.outcome_of, ending.report_text
+    told, page = outcome_of, report_text
 
     def slow_result(*given: Any) -> Any:
         clock.now += result_takes
