@@ -287,19 +287,22 @@ FAULTS: dict[str, tuple[Callable[[Way, np.random.Generator], Way], tuple[str, ..
     "learning rate never lowered": (_wavering, ("oscillates", "diverges", "not-finite")),
     "large network, few rows": (
         lambda w, _: replace(w, **LARGE, train_rows=60, batch=16, epochs=120, decays=False),
-        ("overfits", "wide-gap", "memorises-only", "not-finite"),
+        ("overfits", "wide-gap", "repeats-rows", "memorises-only", "not-finite"),
     ),
     "network far too small": (lambda w, _: replace(w, hidden=1, layers=2, dropout=0.0), ("underfits",)),
     "stopped far too early": (
         lambda w, d: replace(w, lr=w.lr / 30, stop_at=int(d.integers(10, 14)), decays=False),
-        ("stopped-early", "slow-start"),
+        ("stopped-early", "stopped-behind", "slow-start"),
     ),
     "trained far too long": (lambda w, _: replace(w, epochs=500, decays=False), ("trained-too-long", "overfits", "memorises-only")),
     "wrong sign of the loss": (
         lambda w, d: replace(w, sign=-1, lr=w.lr / float(d.choice([1, 10, 100])), decays=False),
         ("training-loss-rises", "diverges", "not-finite"),
     ),
-    "labels shuffled": (lambda w, _: replace(w, **LARGE, shuffles_labels=True, epochs=60), ("memorises-only", "overfits", "not-finite")),
+    "labels shuffled": (
+        lambda w, _: replace(w, **LARGE, shuffles_labels=True, epochs=60),
+        ("memorises-only", "repeats-rows", "overfits", "not-finite"),
+    ),
     "validation on a dozen rows": (lambda w, d: replace(w, valid_draw=int(d.integers(8, 16))), ("noisy-validation",)),
 }
 """What is planted, and the findings of which at least one must be there."""

@@ -316,10 +316,12 @@ def _wobble_ratio(which: str) -> Any:
 
 
 def _level_wobble_ratio(which: str) -> Any:
+    """Over the higher end of both losses: a training loss near 0 wavers by much of itself and by nothing that counts."""
+
     def measure(r: _Reading) -> float:
         if not r.is_bounded:
             raise _NotTold("a level needs a loss that cannot fall below 0")
-        end = r.end(which)
+        end = max(r.end(w) for w in {which, "validation" if r.curve.validation is not None else which})
         if end <= 0:
             raise _NotTold("the loss ends at 0")
         return r.noise(which) / end
@@ -345,15 +347,18 @@ def _relative_gain(r: _Reading) -> float:
     return max(0.0, r.gain("validation")) / r.scale("train")
 
 
-def _shortfall_ratio(r: _Reading) -> float:
-    if r.curve.reference is None:
-        raise _NotTold("no score of a simple model to compare with")
-    reference = r._turn(r.curve.reference)
-    best = min(r.smooth("validation"))
-    span = max(r.first("validation"), best) - reference
-    if span <= 0:
-        raise _NotTold("the first step is already better than the simple model")
-    return (best - reference) / span
+def _shortfall_ratio(which: str) -> Any:
+    def measure(r: _Reading) -> float:
+        if r.curve.reference is None:
+            raise _NotTold("no score of a simple model to compare with")
+        reference = r._turn(r.curve.reference)
+        best = min(r.smooth(which))
+        span = max(r.first("validation"), r.first(r.either)) - reference
+        if span <= 0:
+            raise _NotTold("the first step is already better than the simple model")
+        return (best - reference) / span
+
+    return measure
 
 
 MEASURES: dict[str, Any] = {
@@ -389,6 +394,7 @@ MEASURES: dict[str, Any] = {
     "curve.train_level_wobble_ratio": _level_wobble_ratio("train"),
     "curve.wobble_per_trend": _wobble_per_trend,
     "curve.wobble_per_train_wobble": _wobble_of_both,
-    "curve.shortfall_ratio": _shortfall_ratio,
+    "curve.shortfall_ratio": _shortfall_ratio("validation"),
+    "curve.train_shortfall_ratio": _shortfall_ratio("train"),
 }
 """Symptom to its measure."""

@@ -39,10 +39,11 @@ curve.rise_errors|number|The same rise in standard errors: over folds where ther
 curve.gap_ratio|number|Validation loss less training loss at the end, over the larger scale of the two.
 curve.wobble_ratio|number|Deviation of what wavers in the last half of the validation loss, by second differences, over the scale.
 curve.level_wobble_ratio|number|Deviation of what wavers in the last half of the validation loss, over the loss at the end.
-curve.train_level_wobble_ratio|number|The same of the training loss.
+curve.train_level_wobble_ratio|number|The same of the training loss, over the higher end of the two losses.
 curve.wobble_per_trend|number|Standard deviation of the steps of the validation loss over their mean size, in the last half.
 curve.wobble_per_train_wobble|number|Relative wobble of the validation loss over that of the training loss.
-curve.shortfall_ratio|number|Least validation loss less that of a simple model, over the first less that of the simple model.
+curve.shortfall_ratio|number|Least validation loss less that of a simple model, over the larger first loss less that of the simple model.
+curve.train_shortfall_ratio|number|Least training loss less the simple model's validation loss, over the same.
 study.trials|integer|Trials that have ended.
 study.completed|integer|Trials that ran in full.
 study.failed_ratio|number|Share of the trials that failed.

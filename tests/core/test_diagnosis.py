@@ -123,12 +123,30 @@ def test_overfitting_is_told_with_the_step_to_stop_at() -> None:
 
 def test_folds_that_disagree_about_a_rise_make_it_no_overfitting() -> None:
     base = falling(0.3, points=30)
-    up = [*base, *(0.3 + 0.02 * i for i in range(30))]
+    up = [*base, *(0.3 + 0.03 * i for i in range(30))]
     down = [*base, *(0.3 - 0.009 * i for i in range(30))]
     mean = [(a + b) / 2 for a, b in zip(up, down, strict=True)]
     folds = (tuple(up), tuple(down))
     assert "overfits" in ids(of_curve(mean, falling(0.02)))
     assert "overfits" not in ids(of_curve(mean, falling(0.02), folds=folds))
+
+
+def test_a_simple_model_tells_a_network_that_cannot_follow_its_rows_from_one_that_repeats_them() -> None:
+    assert ids(of_curve(falling(0.5), falling(0.48), reference=0.3)) == {"underfits"}
+    assert ids(of_curve(falling(0.5), falling(0.01), reference=0.3)) == {"repeats-rows"}
+    assert ids(of_curve(falling(0.3), falling(0.28), reference=0.3)) == set()
+
+
+def test_a_training_that_still_gains_and_trails_a_simple_model_was_stopped_and_is_not_called_too_small() -> None:
+    still = falling(0.2, rate=0.15, points=13)
+    assert ids(of_curve(still, falling(0.18, rate=0.15, points=13), reference=0.2)) == {"stopped-behind"}
+
+
+def test_validation_on_few_rows_is_not_blamed_on_the_learning_rate_where_the_training_loss_is_near_0() -> None:
+    draw = random.Random(0)
+    train = [0.01 + v + 0.002 * draw.gauss(0, 1) for v in falling(0.0, rate=0.3)]
+    valid = [abs(v + 0.1 * draw.gauss(0, 1)) for v in falling(0.2, rate=0.3)]
+    assert ids(of_curve(valid, train)) == {"noisy-validation"}
 
 
 def test_equal_findings_about_several_curves_are_joined() -> None:
