@@ -101,6 +101,8 @@ def why_text(
             )
         for line in (farther or {}).get(item.field, ()):
             out.append(Content.assemble(("↷ ", "bold $text-warning"), shown(line)))
+        if farther is not None and item.field in farther and not farther[item.field]:
+            out.append(muted("No comparison of facts decides it."))
         if item.field == "strategy" and plan.stability is not None:
             near = plan.stability.is_near
             out.append(Content.assemble(("! " if near else "≈ ", "bold $text-warning" if near else "$quiet"), shown(plan.stability.text)))

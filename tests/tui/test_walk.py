@@ -134,9 +134,11 @@ async def test_what_is_typed_over_a_list_narrows_it_and_enter_takes_what_is_left
         hint = editor.query_one("#hint")
         await until(pilot, lambda: hint.region.area > 0, "the hint has its place on a small screen")
         assert hint.region.bottom < 24
-        await pilot.press("x", "1", "down", "enter")
+        await pilot.press("x", "2")
+        assert editor.query_one("#narrow", Input).value == "x2"
+        await pilot.press("down", "enter")
         await until(pilot, lambda: len(walk.gathered) == 2 and questions.plan)
-        assert walk.gathered[1] == {"target": "x10"}
+        assert walk.gathered[1] == {"target": "x20"}
 
 
 async def test_digits_jump_to_questions() -> None:

@@ -58,13 +58,14 @@ class Editor(ModalScreen[Any]):
         with Vertical() as frame:
             frame.border_title = shown(self._question.text, longest=58)
             if len(self._choices) > 10:
-                yield Input(placeholder="type to narrow the list", id="narrow")
+                yield Input(placeholder="type to narrow the list", id="narrow", select_on_focus=False)
             if self._choices:
                 yield OptionList(id="choices", markup=False)
             if not self._choices or self._question.kind in FREE:
                 yield Input(
                     value="" if self._choices else self._written(),
                     id="written",
+                    select_on_focus=not self._choices,  # else the first letter, typed over the list, would be marked and overwritten
                     placeholder=("or write another: " if self._choices else "") + self._example(),
                 )
             yield Static("", id="fault", markup=False)

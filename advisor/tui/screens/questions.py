@@ -364,9 +364,12 @@ class QuestionsScreen(Page):
             return
         if self.facts is None:
             panel.border_title = "Reading"
-            panel.show(
-                lines([f"Reading {shown(self._named)} …", muted(f"{self._waited} s. Columns, types, missing values, the likely target.")])
+            looks = (
+                "Columns, types, missing values, the likely target."
+                if self.source
+                else "What it searches, how it is measured, the machine."
             )
+            panel.show(lines([f"Reading {shown(self._named)} …", muted(f"{self._waited} s. {looks}")]))
             return
         out: list[Content | str] = []
         air = [] if self.has_class("-narrow") else [""]
@@ -402,7 +405,7 @@ class QuestionsScreen(Page):
         elif self._failure is not None:
             out.append(Content.styled("✗ no plan: see above", "$text-error"))
         else:
-            out.append(muted("waiting for the data …" if self.facts is None else "planning …"))
+            out.append(muted(f"waiting for the {'data' if self.source else 'objective'} …" if self.facts is None else "planning …"))
         if waits[self.wanted] and self.plan is None:
             out.append(Content.styled(waits[self.wanted], "$text-warning"))
         panel.show(lines(out))
