@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,14 @@ from advisor.cli.deciding import Decided, decide, is_plan_file
 from advisor.cli.door import Door
 from advisor.cli.following import interrupt, patient, watch
 from advisor.cli.options import answer_options, facts_options, given_answers, json_option, query_option, runs_option
-from advisor.core.errors import ExitCode, InputError, InterruptedRunError
+from advisor.core.errors import AdvisorError, ExitCode, InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from advisor.core.events import StudyState
     from advisor.core.outcome import Outcome
+
+_LAST_WORD_SECONDS = 2.0
+"""How long an engine that has failed may take to leave its error."""
 
 
 @click.command()
@@ -139,7 +144,7 @@ def finish(door: Door, run_dir: Path, state: StudyState) -> int:
         from advisor.report.text import outcome_text
 
         door.result(outcome_text(outcome))
-    code = exit_code(outcome, run_dir)
+    code = exit_code(outcome, run_dir, state)
     if code is ExitCode.INTERRUPTED:
         door.say(str(interrupted))
     elif code is not ExitCode.DONE and state.finished is not None:
@@ -147,7 +152,7 @@ def finish(door: Door, run_dir: Path, state: StudyState) -> int:
     return int(code)
 
 
-def exit_code(outcome: Outcome, run_dir: Path) -> ExitCode:
+def exit_code(outcome: Outcome, run_dir: Path, state: StudyState) -> ExitCode:
     """The exit code of a run that ended so."""
     match outcome.status:
         case "done" | "stopped" | "running":
@@ -157,10 +162,26 @@ def exit_code(outcome: Outcome, run_dir: Path) -> ExitCode:
         case "interrupted":
             return ExitCode.INTERRUPTED
         case "failed":
-            from advisor.supervise.launch import read_error
-
-            problem = read_error(run_dir)
+            problem = _left_error(run_dir, state)
             return problem.exit_code if problem is not None else ExitCode.CANNOT_RUN
+
+
+def _left_error(run_dir: Path, state: StudyState) -> AdvisorError | None:
+    """The error with which the engine gave up; None when it left none.
+
+    The journal says that a run has failed a moment before the engine leaves the error, which alone knows the exit code.
+    """
+    from advisor.supervise.identity import ProcessIdentity, is_alive
+    from advisor.supervise.launch import read_error
+
+    engine, give_up = state.engine, time.monotonic() + _LAST_WORD_SECONDS
+    while (problem := read_error(run_dir)) is None and engine is not None and time.monotonic() < give_up:
+        if engine.pid == os.getpid() or not is_alive(
+            ProcessIdentity(pid=engine.pid, started_at_ticks=engine.started_at_ticks, boot_id=engine.boot_id)
+        ):
+            return read_error(run_dir)
+        time.sleep(0.02)
+    return problem
 
 
 def _agrees(door: Door) -> bool:

@@ -181,7 +181,9 @@ def diagnose(
     of_study = study_symptoms(study) if study is not None else {}
     found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     passed: dict[str, str] = {}
+    kinds: set[str] = set()
     for kind, name, own in _subjects(curves, study):
+        kinds.add(kind)
         symptoms = {**of_study, **own}
         holding = _holding(wanted, kind, symptoms, passed)
         silenced = {o for entry in holding for o in entry.overrides}
@@ -195,7 +197,6 @@ def diagnose(
         if entry.level == level and entry.id in found
         for finding in _findings(entry, found[entry.id], notes)
     ]
-    kinds = {kind for kind, _, _ in _subjects(curves, study)}
     silent = [e for e in entries if passed.get(e.id) and e.about in kinds]
     return Diagnosed(findings=tuple(ordered), passed=tuple(Passed(id=e.id, title=e.title, reason=passed[e.id]) for e in silent))
 

@@ -485,7 +485,11 @@ class _Pair:
     pairs: int
     """Pairs that are looked at."""
 
+    @cached_property
     def places(self) -> tuple[list[float], list[float]]:
+        most = top_count(len(self.read.ranked))
+        if most < FEWEST_RANKED:  # told before anything is sorted out: a wide space has thousands of pairs
+            raise _NotTold(f"{most} best trials have both, {FEWEST_RANKED} needed")
         space = self.read.study.space.parameters
         one, two = space[self.first], space[self.second]
         assert not isinstance(one, Choice)
@@ -505,7 +509,7 @@ class _Pair:
 
 
 def _correlation(p: _Pair) -> float:
-    first, second = p.places()
+    first, second = p.places
     if len(set(first)) < 2 or len(set(second)) < 2:
         raise _NotTold("the best trials do not vary one of them")
     return statistics.correlation(first, second)
@@ -513,14 +517,14 @@ def _correlation(p: _Pair) -> float:
 
 def _chance(p: _Pair) -> float:
     """Probability that so strong a correlation shows in some pair by chance, by Fisher's transformation."""
-    count, found = len(p.places()[0]), min(abs(_correlation(p)), 1 - 1e-12)
+    count, found = len(p.places[0]), min(abs(_correlation(p)), 1 - 1e-12)
     return min(1.0, p.pairs * math.erfc(math.atanh(found) * math.sqrt(count - 3) / math.sqrt(2)))
 
 
 PAIR: dict[str, Callable[[_Pair], Any]] = {
     "pair.first": lambda p: p.first,
     "pair.second": lambda p: p.second,
-    "pair.top_trials": lambda p: len(p.places()[0]),
+    "pair.top_trials": lambda p: len(p.places[0]),
     "pair.correlation": _correlation,
     "pair.correlation_size": lambda p: abs(_correlation(p)),
     "pair.chance": _chance,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -571,3 +574,22 @@ def test_trackers_named_on_the_command_line_reach_the_run() -> None:
     walk = FakeSession()
     run(["run", "customers.csv", "--yes", "--track", "tensorboard", "--track", "mlflow"], door(walk))
     assert walk.called("track") == [("tensorboard", "mlflow")]
+
+
+def test_the_exit_code_waits_for_the_error_that_an_engine_leaves_after_it_has_said_that_it_failed(tmp_path: Path) -> None:
+    """The journal ends a moment before the error is left; read too early, a mistake in the input was exit 3."""
+    from types import SimpleNamespace
+
+    from advisor.cli.running import exit_code
+    from advisor.core.errors import ExitCode, InputError
+    from advisor.supervise.identity import process_identity
+    from advisor.supervise.launch import write_error
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as engine:
+        identity = process_identity(engine.pid)
+        late = threading.Timer(0.1, write_error, [tmp_path, InputError("the command printed no value")])
+        late.start()
+        state = SimpleNamespace(engine=identity)
+        assert exit_code(SimpleNamespace(status="failed"), tmp_path, state) is ExitCode.INPUT  # type: ignore[arg-type]
+        late.join()
+        engine.kill()
