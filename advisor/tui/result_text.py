@@ -45,6 +45,11 @@ def verdict(outcome: Outcome) -> tuple[str, str]:
         if gain.high < 0:
             return f"! Tuned {family} is worse than {rival} on unseen rows: {numbers}.", "bold $text-error"
         return f"= Tuned {family} is shipped, but the unseen rows cannot settle a gain over {rival}: {numbers}.", "bold $text-warning"
+    if outcome.plan.task is None and outcome.best_value is not None and outcome.status in ("done", "stopped"):
+        first = next((t.value for t in outcome.trials if t.origin == "default" and t.status == "completed"), None)
+        beside = f", the default's {number(first)}" if first is not None else ""
+        said = f"= The best {title} is {number(outcome.best_value)}{beside}. Your own objective says so: nothing is held out beside it."
+        return said, "bold $text-warning"
     if outcome.best_value is not None:
         reason = outcome.reasons.get("heldout_score", "no score on unseen rows")
         return f"! Best so far is {family} with {title} {number(outcome.best_value)} on validation; {shown(reason)}.", "bold $text-warning"
@@ -139,8 +144,14 @@ def rest_text(outcome: Outcome, run_dir: Path, told: Told | None = None, *, is_n
     heldout = outcome.reasons.get("heldout_score", "")
     out: list[Content | str] = [
         heading("Scores"),
-        row("Unseen rows", number(outcome.heldout_score), shown(heldout)),
-        row("  default", number(outcome.default_heldout_score)),
+        *(
+            (
+                row("Unseen rows", number(outcome.heldout_score), shown(heldout)),
+                row("  default", number(outcome.default_heldout_score)),
+            )
+            if outcome.plan.task is not None
+            else ()
+        ),
     ]
     if outcome.gain is not None:
         out.append(row("  gain", number(outcome.gain.value, 3), f"[{number(outcome.gain.low, 3)}, {number(outcome.gain.high, 3)}]"))

@@ -24,6 +24,8 @@ def splits_of(state: StudyState) -> int:
     if not state.plan or (state.plan.get("pruner") or {}).get("resource") == "epoch":
         return 0
     validation = state.plan["validation"]
+    if validation.get("scheme") == "own":
+        return 0
     return int(validation["folds"]) * int(validation.get("repeats", 1))
 
 

@@ -43,7 +43,9 @@ async def plan(pilot: Pilot[Any]) -> Page:
     """The plan."""
     await questions(pilot)
     await pilot.press("enter")
-    return await on_screen(pilot, PlanScreen)
+    screen = await on_screen(pilot, PlanScreen)
+    await until(pilot, lambda: screen.lessons, "the lessons")
+    return screen
 
 
 async def run(pilot: Pilot[Any]) -> Page:
@@ -56,7 +58,7 @@ async def run(pilot: Pilot[Any]) -> Page:
 async def result(pilot: Pilot[Any]) -> Page:
     """A result."""
     screen = await on_screen(pilot, ResultScreen)
-    await until(pilot, lambda: screen.outcome)
+    await until(pilot, lambda: screen.told, "the report's words")
     return screen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from advisor.core.events import fold_all
 from advisor.core.outcome import Gain, Outcome
 from advisor.report import answering, wording
 from advisor.report import ascii as ascii_module
@@ -23,6 +25,7 @@ from advisor.tui.paths import free_path
 from advisor.tui.plan_rows import range_of
 from advisor.tui.plot import Curve, draw, value_range
 from advisor.tui.result_text import verdict
+from advisor.tui.run_text import splits_of
 from advisor.tui.screens import start
 from tests.fakes import journals
 from tests.tui.walk import outcome
@@ -130,3 +133,18 @@ def test_many_wild_scores_leave_the_way_from_the_default_to_the_best_in_sight() 
     wild = tuple((float(i), 0.5 + i) for i in range(30))
     low, high = value_range(Curve(points=wild, steps=((0.0, 0.34), (9.0, 0.31)), level=0.34))
     assert high - low < 0.1
+
+
+def test_the_best_of_an_own_objective_is_said_beside_its_default_without_a_claim() -> None:
+    whole = outcome(journals.finished(), "runs/one")
+    own = whole.plan.model_copy(update={"task": None, "target": ""})
+    sentence = verdict_with(plan=own, shipped=None, gain=None, metric="value", best_value=0.3125)
+    assert sentence == "= The best value is 0.3125, the default's 0.3391. Your own objective says so: nothing is held out beside it."
+
+
+def test_steps_of_an_own_objective_are_not_counted_against_folds() -> None:
+    state = fold_all(journals.running())
+    assert splits_of(state) == 5
+    assert state.plan is not None
+    own = {**state.plan, "validation": {**state.plan["validation"], "scheme": "own", "folds": 1}}
+    assert splits_of(replace(state, plan=own)) == 0

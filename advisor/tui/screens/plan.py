@@ -74,7 +74,8 @@ class PlanScreen(Page):
         """Ranges that the user has set, by hyperparameter."""
         self.findings: tuple[Finding, ...] = ()
         """What the linter says of the ranges that the user has set."""
-        self._lessons: Mapping[str, str] = {}
+        self.lessons: Mapping[str, str] = {}
+        """What each hyperparameter does when it is too small and too large."""
         self._farther: dict[str, Sequence[str]] = {}
         """What was found to change the fields that nothing near does."""
         self._looked: set[str] = set()
@@ -138,7 +139,7 @@ class PlanScreen(Page):
                     self._starts_at_once = False
                     self.action_start()
             case "lessons":
-                self._lessons = event.result
+                self.lessons = event.result
                 self._explain(keeps_place=True)
             case "farther" if event.result[0] is self.plan:
                 self._farther.update(event.result[1])
@@ -318,7 +319,7 @@ class PlanScreen(Page):
             panel = self.query_one("#why", Panel)
             named = row.text.partition("  ")[0]
             panel.border_title = f"Why: {named if row.key.startswith('space.') else row.label.strip() or named}"
-            lesson = self._lessons.get(row.key.partition(".")[2], "") if row.key.startswith("space.") else ""
+            lesson = self.lessons.get(row.key.partition(".")[2], "") if row.key.startswith("space.") else ""
             panel.show(why_text(self.plan, row, findings=self.findings, lesson=lesson, farther=self._farther))
             still = still_fields(self.plan, row)
             waits = any(f in self._looked and f not in self._farther for f in still)
