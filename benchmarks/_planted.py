@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
+from math import inf, isfinite
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -306,6 +308,26 @@ FAULTS: dict[str, tuple[Callable[[Way, np.random.Generator], Way], tuple[str, ..
     "validation on a dozen rows": (lambda w, d: replace(w, valid_draw=int(d.integers(8, 16))), ("noisy-validation",)),
 }
 """What is planted, and the findings of which at least one must be there."""
+MARGIN = 0.1
+"""Of the loss at the end: a planted training that is not worse than each of its healthy twins by this much came to no harm."""
+
+
+def end(one: Trained) -> float:
+    """Median validation loss of the last tenth of the epochs, of three at least; infinite where one of them is no number."""
+    last = one.valid[-max(3, round(len(one.valid) / 10)) :]
+    return median(last) if all(isfinite(v) for v in last) else inf
+
+
+def did_harm(one: Trained, twins: Sequence[Trained]) -> bool:
+    """True where what was planted is a fault of this training, judged by where it and the healthy `twins` on its split end.
+
+    Few validation rows spoil the measurement and not the training: always. Far too many epochs are a waste unless they pay.
+    """
+    if one.fault == "validation on a dozen rows":
+        return True
+    if one.fault == "trained far too long":
+        return end(one) > (1 - MARGIN) * min(end(t) for t in twins)
+    return end(one) >= (1 + MARGIN) * max(end(t) for t in twins)
 
 
 def planted(name: str, group: int, seeds: Sequence[int], faults: Sequence[str] = tuple(FAULTS), healthy: int = 3) -> list[Trained]:

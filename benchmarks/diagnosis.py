@@ -1,6 +1,7 @@
 """How many planted faults `advisor diagnose` finds in the curves of networks trained wrongly, and how often it alarms on healthy ones.
 
-Thresholds were chosen on the first three problems; the others were looked at once, afterwards.
+Thresholds were chosen on the first three problems; the others were looked at once, afterwards. What was planted counts where it did
+harm: a training that ends as well as its healthy twins is left out, and told of.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from advisor.core.diagnosis import diagnose
 from advisor.core.diagnosis_curves import Curve
 from advisor.core.rules import Rulebook
 from advisor.rulebook.loading import load_rulebook
-from benchmarks._planted import CALIBRATED_ON, FAULTS, REPORTED_ON, Trained, planted
+from benchmarks._planted import CALIBRATED_ON, FAULTS, REPORTED_ON, Trained, did_harm, planted
 
 
 def views(one: Trained) -> dict[str, Curve]:
@@ -37,19 +38,23 @@ def found_in(curve: Curve, book: Rulebook) -> set[str]:
 
 def tell(title: str, trained: Sequence[Trained], book: Rulebook) -> None:
     """Prints both tables of one half."""
-    total, found, alarms, healthy = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    total, harmless, found, alarms, healthy = (Counter[str]() for _ in range(5))
+    twins = {(o.problem, o.seed): [t for t in trained if (t.fault, t.problem, t.seed) == ("healthy", o.problem, o.seed)] for o in trained}
     for one in trained:
-        if one.fault != "healthy":
+        if one.fault == "healthy":
+            for view, curve in views(one).items():
+                healthy[view] += 1
+                alarms[view] += bool(found_in(curve, book))
+        elif did_harm(one, twins[one.problem, one.seed]):
             total[one.fault] += 1
             found[one.fault] += bool(found_in(views(one)["both losses"], book) & set(FAULTS[one.fault][1]))
-            continue
-        for view, curve in views(one).items():
-            healthy[view] += 1
-            alarms[view] += bool(found_in(curve, book))
-    print(f"{title}\n\n| planted fault | curves | found |\n| --- | --- | --- |")
+        else:
+            harmless[one.fault] += 1
+    print(f"{title}\n\n| planted fault | did no harm, left out | curves | found |\n| --- | --- | --- | --- |")
     for fault in FAULTS:
-        print(f"| {fault} | {total[fault]} | {found[fault]} |")
-    print(f"| **all** | **{total.total()}** | **{found.total()}** ({found.total() / max(1, total.total()):.1%}) |")
+        print(f"| {fault} | {harmless[fault]} | {total[fault]} | {found[fault]} |")
+    share = found.total() / max(1, total.total())
+    print(f"| **all** | **{harmless.total()}** | **{total.total()}** | **{found.total()}** ({share:.1%}) |")
     print("\n| healthy curves, told by | curves | with a false alarm |\n| --- | --- | --- |")
     for view, count in healthy.items():
         print(f"| {view} | {count} | {alarms[view]} ({alarms[view] / count:.1%}) |")
@@ -63,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     book = load_rulebook()
-    for title, names, first in (("Chosen on", CALIBRATED_ON, 0), ("Held back", REPORTED_ON, 100)):
+    for title, names, first in (("Chosen on", CALIBRATED_ON, 0), ("Held back", REPORTED_ON, 200)):
         trained: list[Trained] = []
         for group in range(first, first + chosen.groups):
             for name in names:

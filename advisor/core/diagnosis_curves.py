@@ -176,10 +176,6 @@ def _turning(values: Sequence[float], direction: str) -> tuple[bool, Any]:
 # ------------------------------------------------------------------------------------------------------- the measures
 
 
-def _points(r: _Reading) -> int:
-    return r.points
-
-
 def _is_not_finite(r: _Reading) -> bool:
     if not r.points:
         raise _NotTold("the curve is empty")
@@ -364,7 +360,7 @@ def _shortfall_ratio(which: str) -> Any:
 MEASURES: dict[str, Any] = {
     "curve.has_train": lambda r: r.curve.train is not None,
     "curve.has_validation": lambda r: r.curve.validation is not None,
-    "curve.points": _points,
+    "curve.points": lambda r: r.points,
     "curve.is_not_finite": _is_not_finite,
     "curve.not_finite_step": _not_finite_step,
     "curve.peak_ratio": _peak_ratio,
