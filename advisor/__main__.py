@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -27,16 +29,26 @@ def process_start(entered: float) -> float:
 
 
 _USUAL_START_SECONDS = 0.1
+_INTERRUPTED = 130
+"""`ExitCode.INTERRUPTED`, which may not be imported yet."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of the command line `arguments` (those of the process where None)."""
     entered = time.monotonic()
-    from advisor.cli.door import Door
-    from advisor.cli.main import run
+    try:
+        # Imports take a moment, in which a Ctrl-C is as likely as later.
+        from advisor.cli.door import Door
+        from advisor.cli.main import run
 
-    door = Door(_session, _interface, lambda: process_start(entered))
-    return run(list(sys.argv[1:] if arguments is None else arguments), door)
+        door = Door(_session, _interface, lambda: process_start(entered))
+        code = run(list(sys.argv[1:] if arguments is None else arguments), door)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = _INTERRUPTED
+    if arguments is None:  # this process is ours, and only has to go: a Ctrl-C now must not be told as an error of an exit handler
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+    return code
 
 
 def _session() -> Session:

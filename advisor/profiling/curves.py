@@ -279,10 +279,14 @@ def _series(layout: _Layout, rows: Sequence[Row], column: int | None, name: str,
             continue
         value = _as_number(cell)
         if value is None:
-            raise InputError(f"line {number}: {cell!r} is no number", where=str(path), cure="Write a number, nan, or leave the cell empty.")
+            raise InputError(
+                f"line {number}: {cell[:60]!r} is no number", where=str(path), cure="Write a number, nan, or leave the cell empty."
+            )
         step = float(place) if layout.step is None else _as_number(row[layout.step])
         if step is None or not math.isfinite(step):
-            raise InputError(f"line {number}: the step {row[layout.step or 0]!r} is no number", where=str(path), cure="Number the steps.")
+            raise InputError(
+                f"line {number}: the step {row[layout.step or 0][:60]!r} is no number", where=str(path), cure="Number the steps."
+            )
         fold = row[layout.fold] if layout.fold is not None else ""
         if fold in folds.setdefault(step, set()):
             raise InputError(

@@ -76,6 +76,9 @@ def _of_storage(subject: str, name: str | None, direction: Literal["minimize", "
     title, told = read_study(subject, name)
     if not told.trials:
         raise InputError(f"no trial of the study {title!r} has ended", where=subject, cure="Wait for the first trials.")
+    if all(t.status == "failed" for t in told.trials):
+        what = f"none of the {len(told.trials)} trials of the study {title!r} has a value: all failed"
+        raise InputError(what, where=subject, cure="Run one configuration by hand and see why; NaN counts as a failure too.")
     study = Study(told.trials, told.direction, told.space, roles=_roles(told.space, book), prunes=told.prunes)
     curves = _best_curve(study)
     found = diagnose(book.diagnoses, curves=curves, study=study)

@@ -132,6 +132,9 @@ def find_run(name: str | Path, runs: str | Path = "runs") -> Path:
         return base / starting[0]
     if starting:
         raise InputError(f"{name!r} could be any of {', '.join(starting)}", where=str(base), cure="Give the whole name.")
+    if name and Path(name).is_dir():  # it is there, so "no such run" would send the reader looking for a typing error
+        cure = "Name another run; without its journal this one cannot be read or resumed."
+        raise RunNotFoundError(f"the folder {str(name)!r} holds no journal.db, so it is no run", where=str(name), cure=cure)
     hint = nearest(str(name), names) if names else "There are no runs yet: start one with `advisor run DATA`."
     raise RunNotFoundError(f"no run {str(name)!r}", where=str(base), cure=hint)
 

@@ -122,3 +122,20 @@ def test_warnings_of_a_run_are_findings_too_and_trials_speak_when_it_is_over() -
     state = fold(StudyState(), Noted(level="warning", text="The disk is full."), Noted(text="Just so."))
     assert [(f.id, str(f)) for f in findings_of("", state)] == [("note", "The disk is full.")]
     assert findings_of("", fold(state, RunFinished(status="done"))) == findings_of("", state)
+
+
+def test_a_study_whose_trials_all_failed_is_not_told_to_be_sound(tmp_path: Path) -> None:
+    import optuna
+
+    storage = f"sqlite:///{tmp_path / 'broken.db'}"
+    study = optuna.create_study(storage=storage)
+    study.optimize(lambda _trial: float("nan"), n_trials=2)
+    with pytest.raises(InputError, match="none of the 2 trials"):
+        diagnose_subject(storage)
+
+
+def test_a_folder_without_a_journal_is_told_as_that_and_not_as_a_wrong_name(tmp_path: Path) -> None:
+    from advisor.session.following import find_run
+
+    with pytest.raises(InputError, match=r"holds no journal\.db"):
+        find_run(str(tmp_path))
