@@ -347,7 +347,7 @@ def _shortfall_ratio(which: str) -> Any:
     def measure(r: _Reading) -> float:
         if r.curve.reference is None:
             raise _NotTold("no score of a simple model to compare with")
-        reference = r._turn(r.curve.reference)
+        reference: float = r._turn(r.curve.reference)
         best = min(r.smooth(which))
         span = max(r.first("validation"), r.first(r.either)) - reference
         if span <= 0:
