@@ -11,6 +11,7 @@ from tests.fakes.rulebooks import shipped
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # some 20,000 small steps: half a minute of one core, minutes where it is shared
 def test_faults_that_were_really_planted_are_found() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
