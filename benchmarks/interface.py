@@ -169,7 +169,7 @@ def keys_of(folder: Path, events: Sequence[Event], *, keys: int, grows: bool) ->
     run_dir.mkdir()
     with Journal.open(run_dir / "journal.db") as journal:
         journal.append(*alive(events))
-    newest = max(e.trial for e in events if e.kind == "trial_started")  # type: ignore[attr-defined]
+    newest = max(e.trial for e in events if e.kind == "trial_started")
     stop = threading.Event()
     terminal = Terminal(["-m", "advisor", "attach", str(run_dir)])
     terminal.until(b"journal safe")
