@@ -7,7 +7,21 @@ import random
 from typing import Any
 
 from advisor.core.derived import LIBRARIES
-from advisor.core.facts import Answers, Column, ColumnKind, Dataset, Facts, Goal, Gpu, Hardware, Measured, Suspicion, Task, Unknown
+from advisor.core.facts import (
+    Answers,
+    Column,
+    ColumnKind,
+    Dataset,
+    Facts,
+    GivenRows,
+    Goal,
+    Gpu,
+    Hardware,
+    Measured,
+    Suspicion,
+    Task,
+    Unknown,
+)
 from advisor.core.objective import Fidelity, OwnObjective
 from advisor.core.own import FAMILY
 from advisor.core.plan import Strategy
@@ -29,6 +43,7 @@ def varied(seed: int, book: Rulebook) -> Facts:
     if data is None:
         facts = Facts(hardware=machine, objective=_objective(draw), answers=answers, engines=engines)
         return facts.model_copy(update={"measured": (_measured(draw, FAMILY),)}) if draw.random() < 0.7 else facts
+    data, answers = _with_files(random.Random(f"files {seed}"), data, answers)
     libraries = tuple(n for n in LIBRARIES if draw.random() < 0.5)
     if book.families[answers.model].library not in (None, *libraries) if answers.model != "auto" else False:
         libraries = tuple(LIBRARIES)
@@ -176,6 +191,15 @@ def _answers(draw: random.Random, data: Dataset | None, book: Rulebook) -> Answe
         if draw.random() < 0.1:
             values["freeze"] = book.families[values["model"]].space.default()
     return Answers(**values)
+
+
+def _with_files(draw: random.Random, data: Dataset, answers: Answers) -> tuple[Dataset, Answers]:
+    """Now and then the rows to validate or to test on come in files of their own; from a `draw` of its own, so that all else stays."""
+    if data.holds_images or draw.random() >= 0.1:
+        return data, answers
+    names = ["test", "valid"][: draw.choice([1, 2])] if answers.time is not None else draw.choice([["valid"], ["test"], ["valid", "test"]])
+    files = {n: GivenRows(source=f"{n}.csv", fingerprint="1" * 32, rows=max(20, data.rows // 4)) for n in names}
+    return data.model_copy(update=files), answers.model_copy(update={n: rows.source for n, rows in files.items()})
 
 
 def _measured(draw: random.Random, family: str) -> Measured:
