@@ -383,7 +383,8 @@ def effect(rows: list[Row], other: str, k: int) -> str:
     seeds = max(len(v) for v in off.values())
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("optuna", "torch"))
     return (
-        f"k = {k}, {seeds} seeds: evidence = {{ effect = {statistics.fmean(means):.3f}, interval = [{low:.3f}, {high:.3f}], tasks = {len(means)},"
+        f"k = {k}, {seeds} seeds:"
+        f" evidence = {{ effect = {statistics.fmean(means):.3f}, interval = [{low:.3f}, {high:.3f}], tasks = {len(means)},"
         f' command = "python -m benchmarks.tuning_problems FOLDER --k {k} --seeds {seeds} --without {other.removeprefix("ours-")}",'
         f' date = "{time.strftime("%Y-%m-%d")}", versions = "{versions}" }}'
     )

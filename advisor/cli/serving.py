@@ -128,7 +128,8 @@ def server(command: str, host: str, port: int) -> Any:
 
         async def handle_index(self, request: web.Request) -> web.Response:
             self.public_url = f"{request.scheme}://{request.host}"
-            response: web.Response = await super().handle_index(request)
+            response = await super().handle_index(request)
+            assert isinstance(response, web.Response)  # a page, not a stream
             # its page asks another site for a font: nobody is told that you are here
             text = _LINK.sub(lambda link: link[0] if self.public_url in link[0] else "", response.text or "")
             response.text = text.replace("</body>", f"{_FOCUS}</body>")

@@ -91,7 +91,7 @@ def _shift(places: Sequence[float], values: Sequence[float], cells: int, *, is_o
 
 def _width(places: Sequence[float]) -> float:
     """The width of a kernel for the best trials, by Scott's rule, of one cell at least."""
-    return max(1 / CELLS, 1.06 * statistics.pstdev(places) * float(top_count(len(places))) ** -0.2)
+    return max(1 / CELLS, 1.06 * statistics.pstdev(places) / math.pow(top_count(len(places)), 0.2))
 
 
 def _density(places: Sequence[float], cells: int, width: float) -> list[float]:
