@@ -130,17 +130,6 @@ def recognise(space: SearchSpace, roles: Sequence[Role]) -> dict[str, Recognised
 
     Empty where the names do not fit the ranges: exchanging two of them would fit better, so none is believed.
     """
-    global _last
-    if _last is None or _last[0] is not space or _last[1] is not roles:
-        _last = (space, roles, _recognised(space, roles))
-    return dict(_last[2])
-
-
-_last: tuple[SearchSpace, Sequence[Role], dict[str, Recognised]] | None = None
-"""The last space asked for, and its answer: a search for flips asks hundreds of times for the same."""
-
-
-def _recognised(space: SearchSpace, roles: Sequence[Role]) -> dict[str, Recognised]:
     by_name = {r.name: r for r in roles}
     named = {n: match for n, p in space.items() if (match := told_by_name(n, roles)) is not None}
     plain = {n: (role, said) for n, (role, said) in named.items() if fit(by_name[role], space.parameters[n]) * said >= TRUSTED}
