@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from advisor.core.errors import InputError
 from advisor.core.facts import Facts
-from advisor.core.value import Value
+from advisor.core.value import Value, first_fault
 
 
 class Request(Value):
@@ -128,11 +130,8 @@ def read_facts(path: Path) -> Facts:
         raise InputError(f"cannot read the facts: {error}", where=str(path), cure="Name a file written by --save-facts.") from error
     try:
         return Facts.model_validate_json(text)
-    except ValueError as error:
-        first = str(error).splitlines()
-        raise InputError(
-            f"not a facts file: {' '.join(first[1:3]) or first[0]}", where=str(path), cure="Write it again with --save-facts."
-        ) from error
+    except ValidationError as error:
+        raise InputError(f"not a facts file: {first_fault(error)}", where=str(path), cure="Write it again with --save-facts.") from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
