@@ -84,7 +84,7 @@ def _values(name: str, value: Any) -> Iterator[Any]:
     elif isinstance(value, int):
         yield from (value + 1, value - 1)
     elif isinstance(value, float):
-        yield from (value * (1 + SHIFT), value * (1 - SHIFT))
+        yield from (value * (1 + SHIFT), value * (1 - SHIFT)) if value else (SHIFT,)
     elif isinstance(value, Mapping):
         yield from ({**value, key: v * 2} for key, v in value.items() if v)
     elif name in FIELDS and FIELDS[name].choices:
