@@ -316,14 +316,17 @@ def test_what_the_best_trial_saved_is_told_of(tmp_path: Path) -> None:
         predict(tmp_path / "run", tmp_path / "rows.csv")
 
 
+NOW = [1000.0]
+"""What a clock says that trials move."""
+
+
+def slow_bowl(config: dict[str, Any]) -> float:
+    NOW[0] += 10
+    return bowl(config)
+
+
 def test_a_run_that_used_all_of_its_budget_has_its_script(tmp_path: Path) -> None:
-    now = [1000.0]
-
-    def slow_bowl(config: dict[str, Any]) -> float:
-        now[0] += 10
-        return bowl(config)
-
-    found = advisor.tune(slow_bowl, SPACE, budget_seconds=300, clock=lambda: now[0], run_dir=tmp_path / "run")
+    found = advisor.tune(slow_bowl, SPACE, budget_seconds=300, clock=lambda: NOW[0], run_dir=tmp_path / "run")
     assert found.seconds >= 290
     assert "test_tuning" in (tmp_path / "run" / "script.py").read_text()
 
