@@ -18,6 +18,7 @@ from advisor.core.errors import InputError, nearest
 from advisor.core.space import Choice, Float, Int, SearchSpace
 
 _SQLITE = "sqlite:///"
+_NO_CAUSE = "a cause that Optuna does not keep, such as a score of NaN or an error of the code"
 
 
 def read_study(source: str, name: str | None = None) -> tuple[str, Study]:
@@ -109,7 +110,7 @@ def _tried(trial: FrozenTrial) -> Tried:
             return Tried(trial.number, dict(trial.params), "failed", None, steps=steps, cause="the score is infinite")
         case TrialState.PRUNED:
             return Tried(trial.number, dict(trial.params), "pruned", steps[-1][1] if steps else None, steps=steps)
-    return Tried(trial.number, dict(trial.params), "failed", None, steps=steps, cause=str(trial.system_attrs.get("fail_reason", "")))
+    return Tried(trial.number, dict(trial.params), "failed", None, steps=steps, cause=str(trial.system_attrs.get("fail_reason", _NO_CAUSE)))
 
 
 def _parameters(trials: Sequence[FrozenTrial]) -> dict[str, Float | Int | Choice]:

@@ -33,7 +33,7 @@ from advisor.profiling.structure import (
     time_candidates,
     width_of,
 )
-from advisor.profiling.target import Guess, guess_target, has_heavy_tail, task_of
+from advisor.profiling.target import Guess, guess_target, has_heavy_tail, infinite_count, task_of
 
 DECOMPOSED_ROWS = 2000
 """Effective dimensions are found on at most this many rows."""
@@ -160,6 +160,8 @@ def _target(
         try:
             return guess, task_of(rows[guess.name], guess.name, wishes.task)
         except InputError as error:
+            if infinite_count(rows[guess.name]):
+                raise
             refused = refused or error
             guess = (
                 Guess(name=guess.others[0].column, confidence=guess.others[0].confidence, others=guess.others[1:]) if guess.others else None
@@ -248,7 +250,7 @@ def _assembled(found: _Findings) -> Dataset:
     is_numeric_class = (
         found.task is Task.MULTICLASS and found.labels is not None and numbers_of(found.labels).null_count() == found.labels.null_count()
     )
-    said = warnings_about(dataset, wishes, is_numeric_class=is_numeric_class)
+    said = _about_infinite(found.rows, target) + warnings_about(dataset, wishes, is_numeric_class=is_numeric_class)
     return dataset.model_copy(update={"warnings": (*found.table.warnings, *said)})
 
 
@@ -258,6 +260,14 @@ def _order_of(name: str, frame: pl.DataFrame) -> bool | Unknown:
         return Unknown(reason=f"{printable(name)} holds texts that are no dates", cure="Write dates as 2024-01-31.")
     steps = values.cast(pl.Int64 if values.dtype.is_temporal() else pl.Float64).drop_nulls().diff().drop_nulls()
     return len(steps) > 0 and float((steps < 0).mean() or 0.0) <= 0.005  # type: ignore[arg-type]
+
+
+def _about_infinite(rows: pl.DataFrame, target: str | None) -> tuple[str, ...]:
+    """A warning where values of the target are infinite."""
+    count = infinite_count(rows[target]) if target in rows.columns else 0
+    if not count:
+        return ()
+    return (f"{count} value(s) of {printable(target)} are infinite; their rows are left out, as if the value were missing.",)
 
 
 def warnings_about(dataset: Dataset, wishes: _Wishes, *, is_numeric_class: bool) -> tuple[str, ...]:

@@ -103,8 +103,15 @@ def task_of(raw: pl.Series, target: str, wanted: Task | None) -> Task:
             cure="Name another column, or add rows of another kind.",
         )
     numbers = numbers_of(raw).drop_nulls()
-    is_number = len(numbers) >= 0.99 * len(labels) and raw.dtype != pl.Boolean
-    guessed = _guessed_task(numbers, is_number, distinct, len(labels))
+    infinite = infinite_count(raw)
+    is_number = len(numbers) + infinite >= 0.99 * len(labels) and raw.dtype != pl.Boolean
+    guessed = _guessed_task(numbers, is_number, numbers.n_unique() if infinite else distinct, len(labels))
+    if infinite and (wanted or guessed).is_classification:
+        raise InputError(
+            f"The target {shown!r} holds numbers of which {infinite} {'is' if infinite == 1 else 'are'} infinite (inf)",
+            where=f"{len(labels)} rows",
+            cure="Correct the value or remove its row." if infinite == 1 else "Correct the values or remove their rows.",
+        )
     match wanted:
         case None:
             if guessed.is_classification and distinct > max(MOST_CLASSES, 0.5 * len(labels)):
@@ -141,6 +148,20 @@ def task_of(raw: pl.Series, target: str, wanted: Task | None) -> Task:
                     cure="Use --task regression." if is_number else "Name a column with fewer classes.",
                 )
             return wanted
+
+
+def infinite_count(raw: pl.Series) -> int:
+    """How many values of the target `raw` are infinite among numbers; 0 where they may be words, as in a column of words.
+
+    Numbers are told from words by their share: all but 1 % of the values are numbers, and at most 10 % are infinite. Source: our choice.
+    """
+    if raw.dtype != pl.String and not raw.dtype.is_float():
+        return 0
+    infinite = int(raw.cast(pl.Float64, strict=False).is_infinite().sum())
+    if not infinite:
+        return 0
+    known, finite = raw.drop_nulls().len(), numbers_of(raw).drop_nulls().len()
+    return infinite if infinite <= 0.1 * known and infinite + finite >= 0.99 * known else 0
 
 
 def has_heavy_tail(numbers: pl.Series) -> bool:

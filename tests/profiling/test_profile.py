@@ -340,3 +340,15 @@ def test_weights_that_also_name_the_group_are_refused(tmp_path: Path) -> None:
     path.write_text("a,b,y\n" + "".join(f"{i % 7},{i},{i % 2}\n" for i in range(40)))
     with pytest.raises(InputError, match="--group too"):
         profile_table(path, target="y", group="a", weights="a")
+
+
+def test_an_infinite_value_among_the_numbers_of_a_target_is_told_and_makes_no_classes(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a,y\n" + "".join(f"{i * 7 % 13},{'inf' if i == 17 else i * 0.37}\n" for i in range(50)))
+    dataset = profile_table(str(table), target="y")
+    assert dataset.task is Task.REGRESSION
+    assert "1 value(s) of y are infinite" in dataset.warnings[0]
+    grades = pl.Series("y", ["-inf" if i == 17 else str(i % 3) for i in range(60)])
+    with pytest.raises(InputError, match="1 is infinite"):
+        task_of(grades, "y", None)
+    assert task_of(pl.Series("y", ["inf", "sup"] * 30), "y", None) is Task.BINARY

@@ -139,3 +139,14 @@ def test_a_folder_without_a_journal_is_told_as_that_and_not_as_a_wrong_name(tmp_
 
     with pytest.raises(InputError, match=r"holds no journal\.db"):
         find_run(str(tmp_path))
+
+
+def test_failures_of_a_study_without_a_kept_cause_are_told_in_words(tmp_path: Path) -> None:
+    import optuna
+
+    storage = f"sqlite:///{tmp_path / 'half.db'}"
+    study = optuna.create_study(storage=storage)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1) if trial.number % 2 else float("nan"), n_trials=10)
+    found = {f.id: f.seen for f in diagnose_subject(storage).findings}
+    assert "50 % of 10 trials failed" in found["many-fail"]
+    assert "a score of NaN" in found["many-fail"]
