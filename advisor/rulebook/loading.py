@@ -28,6 +28,7 @@ from advisor.core.vocabulary import vocabulary
 
 _RULE_KEYS = ("id", "when", "because", "source", "example", "overrides", "recommend", "shortlist", "set", "advise", "adjust", "evidence")
 _EFFECTS = ("recommend", "shortlist", "set", "advise", "adjust")
+_SHAPES = {"shortlist": (list, "a list of families"), "set": (Mapping, "fields with their values"), "adjust": (Mapping, "a table")}
 _STRATEGY_KEYS = ("name", "engine", "requires", "needs", "settings", "because", "source", "example")
 _ADJUST_KEYS = ("parameter", "low", "high", "fix", "default", "unit", "freeze")
 _BOUND_KEYS = ("fact", "times", "at_least", "at_most", "power_of_two")
@@ -100,7 +101,7 @@ def _places(text: str, name: str) -> dict[str, list[_Place]]:
     lines = text.splitlines()
     starts = [(i, found[1]) for i, line in enumerate(lines) if (found := _HEADER.match(line))]
     out: dict[str, list[_Place]] = {key: [] for key in _TOP_KEYS}
-    for (start, kind), (end, _) in zip(starts, [*starts[1:], (len(lines), "")], strict=True):
+    for (start, kind), end in zip(starts, [*(at for at, _ in starts[1:]), len(lines)], strict=False):  # no table at all: an end alone
         out[kind].append(_Place(name, start + 1, lines[start:end]))
     return out
 
@@ -126,8 +127,11 @@ class _Reader:
         try:
             text = path.read_text(encoding="utf-8")
             tables = tomllib.loads(text)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError) as error:  # no UTF-8, no TOML, a whole number of thousands of digits
             self.faults.append(f"{shown}: {error}")
+            return
+        except RecursionError:
+            self.faults.append(f"{shown}: values are nested too deep to be read")
             return
         places = _places(text, shown)
         self._check_keys(tables, _TOP_KEYS, shown, "")
@@ -141,6 +145,9 @@ class _Reader:
                 continue
             for index, table in enumerate(entries):
                 place = places[key][index] if index < len(places[key]) else _Place(shown, 1, [])
+                if not isinstance(table, Mapping):
+                    self.faults.append(f"{place}: {key} {index + 1} is no table: write [[{key}]]")
+                    continue
                 if read is not None:
                     read(table, place)
                 else:
@@ -170,11 +177,13 @@ class _Reader:
             self.faults.append(f"{place}: {about}needs a list of conditions")
             return ()
         for table in tables:
+            if not isinstance(table, Mapping):
+                self.faults.append(f'{place.of("when")}: {about}a condition is a table with fact = "…", got {table!r}')
+                continue
             try:
                 out.append(parse_predicate(table))
             except (ValueError, AttributeError) as error:
-                token = str(table.get("fact", "")) if isinstance(table, Mapping) else ""
-                self.faults.append(f"{place.of(token)}: {about}{error}")
+                self.faults.append(f"{place.of(str(table.get('fact', '')))}: {about}{error}")
         return tuple(out)
 
     def _strategy(self, table: Mapping[str, Any], place: _Place) -> None:
@@ -310,9 +319,15 @@ class _Reader:
         if len(effects) != 1:
             self.faults.append(f"{place}: {about}write exactly one of {', '.join(_EFFECTS)}")
             return
+        kind = effects[0]
+        for key, wanted, told in (("overrides", list, "a list of ids"), *((k, *_SHAPES[k]) for k in (kind,) if k in _SHAPES)):
+            if key in table and not isinstance(table[key], wanted):
+                self.faults.append(f"{place.of(key)}: {about}{key} needs {told}")
+        if len(self.faults) > before:
+            return
         when = self._predicates(table.get("when", []), place, about)
         examples = self._examples(table.get("example", []), place, about)
-        effect = self._effect(effects[0], table[effects[0]], place, about, family)
+        effect = self._effect(kind, table[kind], place, about, family)
         evidence = self._page(Measured, table["evidence"], place, f"rule {name!r}: evidence") if "evidence" in table else None
         if when and not examples:
             self.faults.append(f"{place}: {about}example is missing")
@@ -342,7 +357,13 @@ class _Reader:
     def _examples(self, tables: Any, place: _Place, about: str) -> tuple[Example, ...]:
         out = []
         known = vocabulary()
-        for table in tables if isinstance(tables, list) else []:
+        if not isinstance(tables, list):
+            self.faults.append(f"{place.of('example')}: {about}example needs a list of tables")
+            return ()
+        for table in tables:
+            if not isinstance(table, Mapping) or not isinstance(table.get("given", {}), Mapping):
+                self.faults.append(f"{place.of('example')}: {about}an example is a table, and what is given in it another")
+                continue
             self._check_keys(table, ("given", "verdict", "gives"), str(place), f"{about}example: ")
             given: dict[str, Any] = {}
             for fact, value in dict(table.get("given", {})).items():

@@ -114,8 +114,9 @@ class RunFolder:
         try:
             return Request.model_validate_json(self.request.read_text())
         except (OSError, ValueError) as error:
+            fault = "its request is missing or cannot be read" if isinstance(error, OSError) else "its request is damaged"
             raise InputError(
-                f"{self.path.name} is no run that can go on: {type(error).__name__}", where=str(self.request), cure="Start a new run."
+                f"{self.path.name} is no run that can go on: {fault}", where=str(self.request), cure="Start a new run."
             ) from error
 
 

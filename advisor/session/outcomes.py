@@ -151,14 +151,23 @@ def _schedule(state: StudyState, trial: TrialState | None) -> tuple[ScheduleStep
 def read_manifest(folder: RunFolder) -> dict[str, Any]:
     """What ``best/`` says of its model.
 
-    Raises: InputError when there is no model yet.
+    Raises: InputError when there is no model yet, and when the file is damaged.
     """
     try:
-        return dict(json.loads((folder.best / "manifest.json").read_text()))
-    except (OSError, ValueError) as error:
+        told = json.loads((folder.best / "manifest.json").read_text())
+    except OSError as error:
         raise InputError(
             "this run has no model", where=str(folder.best), cure="Let it run until a trial has finished: `advisor resume`."
         ) from error
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise InputError(
+            "what the run wrote of its model is damaged",
+            where=str(folder.best / "manifest.json"),
+            cure="Use the untouched file, or run again.",
+        )
+    return told
 
 
 def predict(run_dir: str | Path, source: Any, *, query: str | None = None) -> polars.DataFrame:

@@ -218,3 +218,30 @@ def test_more_workers_than_processors_or_memory_need_force_and_the_plan_says_so(
         forced = recommend(situations.facts(machine, workers=20, force=True), shipped())
         assert forced.envelope.workers == 20
         assert any(f.startswith("envelope.workers: 20 workers") for f in forced.forced)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[[nonsense]]\nid = "x"\n', "unknown key 'nonsense'"),
+        ("rule = [1]\n", "rule 1 is no table"),
+        (rule(advise="", set="3"), "set needs fields"),
+        (rule(advise="", shortlist="3"), "shortlist needs a list"),
+        (rule(overrides="3"), "overrides needs a list"),
+        (rule(when="[3]"), "a condition is a table"),
+        (rule(example="[3]"), "an example is a table"),
+        (rule(example="[{ given = 3 }]"), "an example is a table"),
+        ("a = " + "[" * 5000, "nested too deep"),
+        ("a = " + "9" * 5000, "x.toml: "),
+    ],
+)
+def test_a_file_of_the_wrong_shape_is_told_as_a_fault_of_that_file(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(RulebookError, match=r"x\.toml") as raised:
+        load_rulebook(shipped_folder(), tmp_path)
+    assert told in str(raised.value)
+
+
+def test_an_empty_file_of_rules_adds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("# nothing yet\n")
+    assert load_rulebook(shipped_folder(), tmp_path) == load_rulebook(shipped_folder())
