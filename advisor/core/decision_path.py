@@ -14,6 +14,7 @@ from advisor.core.vocabulary import show_number
 
 State = Literal["listed", "passed", "open", "chosen", "not reached"]
 """Listed: nothing is known of the facts. Passed: a condition failed. Open: none failed, one is unknown."""
+_STATES: dict[Verdict, State] = {Verdict.HOLDS: "chosen", Verdict.FAILS: "passed", Verdict.UNKNOWN: "open"}
 
 
 class Condition(Value):
@@ -61,7 +62,7 @@ def decision_path(rulebook: Rulebook, situation: Situation | None = None) -> tup
         verdict = all_of(wanted, seen) if seen is not None else None
         state: State = "listed" if situation is None else "not reached"
         if verdict is not None:
-            state = {Verdict.HOLDS: "chosen", Verdict.FAILS: "passed", Verdict.UNKNOWN: "open"}[verdict]  # type: ignore[assignment]
+            state = _STATES[verdict]
         is_decided = is_decided or verdict is Verdict.HOLDS
         told = tuple(dict.fromkeys(_condition(p, seen) for p in wanted))
         out.append(

@@ -565,11 +565,11 @@ def _named_family(name: str, flag: str, facts: Facts, task: Task, rulebook: Rule
             where=flag,
             cure="Name a folder of images, or choose another family.",
         )
-    if family.library is not None and family.library not in facts.libraries:
+    if family.package is not None and family.package not in facts.libraries:
         raise CannotRunError(
             f"{family.title} is not installed",
             where=flag,
-            cure=f"Install it with `pip install {family.library}`, or with its kin: `pip install 'tuning-advisor[boost]'`.",
+            cure=f"Install it with `pip install {family.package}`, or with its kin: `pip install 'tuning-advisor[boost]'`.",
         )
     return family
 
@@ -601,7 +601,7 @@ def _shortlist(
     )
     able = [rulebook.families[n] for n in names if task in rulebook.families[n].estimators]
     able = [f for f in able if facts.data.image_side or not f.needs_images]
-    able = [f for f in able if f.library is None or f.library in facts.libraries]
+    able = [f for f in able if f.package is None or f.package in facts.libraries]
     simplest = [f for f in rulebook.families.values() if f.is_linear and task in f.estimators]
     linear = next((f for f in able if f.is_linear), simplest[0] if simplest else None)
     fitting = [f for f in able if f is linear or fits(f)]

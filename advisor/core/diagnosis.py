@@ -16,6 +16,7 @@ from advisor.core.derived import Given
 from advisor.core.diagnosis_curves import Curve, curve_symptoms
 from advisor.core.diagnosis_symptoms import SYMPTOMS, show
 from advisor.core.diagnosis_trials import Study, pair_symptoms, parameter_symptoms, study_symptoms
+from advisor.core.entries import EntryExample, example_faults
 from advisor.core.facts import Unknown
 from advisor.core.predicates import Predicate, Verdict, all_of, parse_predicate
 from advisor.core.value import Value
@@ -25,15 +26,6 @@ Level = Literal["broken", "serious", "minor", "hint"]
 LEVELS: tuple[Level, ...] = ("broken", "serious", "minor", "hint")
 _MOST_NAMED = 4
 _NAME = re.compile(r"\{([^{}]*)\}")
-
-
-class DiagnosisExample(Value):
-    """Symptoms as measured, and what the conditions must say of them."""
-
-    given: dict[str, Any]
-    """Symptom to value; all others are unknown."""
-    verdict: Verdict
-    """holds, fails or unknown."""
 
 
 class Diagnosis(Value):
@@ -61,7 +53,7 @@ class Diagnosis(Value):
     """Findings about the same thing that are left out while this one holds."""
     answered: str = ""
     """A pattern: notes of a run that match it say what was done about this already; names in braces are filled in."""
-    example: tuple[DiagnosisExample, ...] = Field(min_length=1)
+    example: tuple[EntryExample, ...] = Field(min_length=1)
     """Cases with their verdict."""
     place: str = ""
     """File and line."""
@@ -87,14 +79,7 @@ class Diagnosis(Value):
             return (str(error),)
         names = [*(p.fact for p in wanted), *(n for text in (self.seen, self.cause, self.cure) for n in _NAME.findall(text))]
         out = [f"{n} does not belong to a {self.about}" for n in names if n.partition(".")[0] not in (self.about, "study")]
-        for number, example in enumerate(self.example, start=1):
-            unknown = [n for n in example.given if n not in SYMPTOMS]
-            if unknown:
-                out.append(f"example {number}: there is no symptom {unknown[0]!r}")
-                continue
-            said = all_of(wanted, Given(example.given))
-            if said is not example.verdict:
-                out.append(f"example {number} says {example.verdict}, the conditions say {said}")
+        out += example_faults(self.example, wanted, SYMPTOMS, "symptom")
         missed = [p for p in wanted if not any(_misses(wanted, p, e.given) for e in self.example)]
         return (*out, *(f"no example stops short of {p.fact} alone" for p in missed))
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from advisor.core.diagnosis_symptoms import NotToldError, measured
 from advisor.core.earning import spearman
-from advisor.core.facts import Unknown
 
 FEWEST_POINTS = 8
 """Points before a shape is read from a curve. [H]"""
@@ -48,21 +48,9 @@ class Curve:
     """Score of a simple model that was fitted well, on the same rows; None: not told."""
 
 
-class _NotTold(Exception):  # noqa: N818 (no error: the reason of an unknown)
-    """The curve does not hold what a symptom needs."""
-
-
 def curve_symptoms(curve: Curve) -> dict[str, Any]:
     """Every ``curve.*`` symptom by name; `Unknown` with its reason where the curve does not allow it."""
-    read = _Reading(curve)
-    out: dict[str, Any] = {}
-    for name, measure in MEASURES.items():
-        try:
-            value = measure(read)
-        except _NotTold as reason:
-            value = Unknown(reason=str(reason))
-        out[name] = value
-    return out
+    return measured(MEASURES, _Reading(curve))
 
 
 class _Reading:
@@ -86,9 +74,9 @@ class _Reading:
     def loss(self, which: str) -> list[float]:
         found = self._validation if which == "validation" else self._train
         if found is None:
-            raise _NotTold(f"the curve has no {'training' if which == 'train' else which} scores")
+            raise NotToldError(f"the curve has no {'training' if which == 'train' else which} scores")
         if len(found) < FEWEST_POINTS:
-            raise _NotTold(f"{len(found)} finite points, {FEWEST_POINTS} needed")
+            raise NotToldError(f"{len(found)} finite points, {FEWEST_POINTS} needed")
         return found
 
     @property
@@ -121,7 +109,7 @@ class _Reading:
         floor = abs(self.first(which)) / 2 if self.is_bounded else 0.0
         found = max(self.gain(which), floor)
         if found <= 0:
-            raise _NotTold("it never gets better than at its first step")
+            raise NotToldError("it never gets better than at its first step")
         return found
 
     def noise(self, which: str, part: float = 0.5) -> float:
@@ -178,24 +166,24 @@ def _turning(values: Sequence[float], direction: str) -> tuple[bool, Any]:
 
 def _is_not_finite(r: _Reading) -> bool:
     if not r.points:
-        raise _NotTold("the curve is empty")
+        raise NotToldError("the curve is empty")
     return r.first_bad is not None
 
 
 def _not_finite_step(r: _Reading) -> float:
     if r.first_bad is None:
-        raise _NotTold("every value is finite")
+        raise NotToldError("every value is finite")
     return r.curve.steps[r.first_bad]
 
 
 def _peak_ratio(r: _Reading) -> float:
     if not r.is_bounded:
-        raise _NotTold("a ratio needs a loss that cannot fall below 0")
+        raise NotToldError("a ratio needs a loss that cannot fall below 0")
     loss = r.loss(r.either)
     if r.either == "validation":
         loss = loss[: max(3, r.at(END) + 1)]
     if loss[0] <= 0:
-        raise _NotTold("the first loss is 0")
+        raise NotToldError("the first loss is 0")
     return max(loss) / loss[0]
 
 
@@ -210,7 +198,7 @@ def _trend(which: str) -> Any:
 def _change_ratio(which: str) -> Any:
     def measure(r: _Reading) -> float:
         if r.first(which) == 0:
-            raise _NotTold("the first loss is 0")
+            raise NotToldError("the first loss is 0")
         return (r.end(which) - r.first(which)) / abs(r.first(which))
 
     return measure
@@ -219,7 +207,7 @@ def _change_ratio(which: str) -> Any:
 def _gain_ratio(which: str) -> Any:
     def measure(r: _Reading) -> float:
         if r.first(which) == 0:
-            raise _NotTold("the first loss is 0")
+            raise NotToldError("the first loss is 0")
         return max(0.0, r.gain(which)) / abs(r.first(which))
 
     return measure
@@ -237,7 +225,7 @@ def _late_per_early(r: _Reading) -> float:
     smooth = r.smooth("validation")
     early = smooth[0] - smooth[r.at(EARLY)]
     if early <= 0:
-        raise _NotTold("nothing is gained in the first fifth of the steps")
+        raise NotToldError("nothing is gained in the first fifth of the steps")
     return (smooth[r.at(1 - LATE)] - smooth[-1]) / early
 
 
@@ -316,10 +304,10 @@ def _level_wobble_ratio(which: str) -> Any:
 
     def measure(r: _Reading) -> float:
         if not r.is_bounded:
-            raise _NotTold("a level needs a loss that cannot fall below 0")
+            raise NotToldError("a level needs a loss that cannot fall below 0")
         end = max(r.end(w) for w in {which, "validation" if r.curve.validation is not None else which})
         if end <= 0:
-            raise _NotTold("the loss ends at 0")
+            raise NotToldError("the loss ends at 0")
         return r.noise(which) / end
 
     return measure
@@ -346,12 +334,12 @@ def _relative_gain(r: _Reading) -> float:
 def _shortfall_ratio(which: str) -> Any:
     def measure(r: _Reading) -> float:
         if r.curve.reference is None:
-            raise _NotTold("no score of a simple model to compare with")
+            raise NotToldError("no score of a simple model to compare with")
         reference: float = r._turn(r.curve.reference)
         best = min(r.smooth(which))
         span = max(r.first("validation"), r.first(r.either)) - reference
         if span <= 0:
-            raise _NotTold("the first step is already better than the simple model")
+            raise NotToldError("the first step is already better than the simple model")
         return (best - reference) / span
 
     return measure

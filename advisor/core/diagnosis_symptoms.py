@@ -5,8 +5,10 @@ A name begins with what it belongs to: `curve`, `study`, `parameter` (each hyper
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
+from advisor.core.facts import Unknown
 from advisor.core.vocabulary import Fact, Kind, show_number
 
 _TABLE = """
@@ -107,3 +109,18 @@ def show(name: str, value: object) -> str:
     if name.endswith("_chance") or name == "pair.chance":
         return f"{value:.2g}"
     return show_number(float(f"{value:.3g}") if abs(value) < 1e6 else float(value))
+
+
+class NotToldError(Exception):
+    """What was recorded does not hold what a symptom needs; its text becomes the reason of an `Unknown`."""
+
+
+def measured(measures: Mapping[str, Callable[[Any], Any]], of: Any) -> dict[str, Any]:
+    """Each of `measures`, asked of one curve, study, hyperparameter or pair; `Unknown` with its reason where that does not tell."""
+    out: dict[str, Any] = {}
+    for name, measure in measures.items():
+        try:
+            out[name] = measure(of)
+        except NotToldError as reason:
+            out[name] = Unknown(reason=str(reason))
+    return out

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from advisor.core.diagnosis_symptoms import NotToldError, measured
 from advisor.core.earning import spearman
-from advisor.core.facts import Unknown
 from advisor.core.importance import Importance, importance, top_count
 from advisor.core.revisions import OUTER, Seen, by_chance, scaled
 from advisor.core.space import Choice, Config, Float, Int, SearchSpace
@@ -77,19 +77,15 @@ class Study:
     """A feature that alone tells the target; empty: there is none; None: not looked for."""
 
 
-class _NotTold(Exception):  # noqa: N818 (no error: the reason of an unknown)
-    """The trials do not hold what a symptom needs."""
-
-
 def study_symptoms(study: Study) -> dict[str, Any]:
     """Every ``study.*`` symptom by name."""
-    return _each(STUDY, _Reading(study))
+    return measured(STUDY, _Reading(study))
 
 
 def parameter_symptoms(study: Study) -> dict[str, dict[str, Any]]:
     """Every ``parameter.*`` symptom of each hyperparameter that was searched, by its name."""
     read = _Reading(study)
-    return {name: _each(PARAMETER, _Dimension(read, name)) for name in study.space.free}
+    return {name: measured(PARAMETER, _Dimension(read, name)) for name in study.space.free}
 
 
 def pair_symptoms(study: Study) -> dict[str, dict[str, Any]]:
@@ -97,17 +93,7 @@ def pair_symptoms(study: Study) -> dict[str, dict[str, Any]]:
     read = _Reading(study)
     ordered = [n for n in study.space.free if not isinstance(study.space.parameters[n], Choice)]
     pairs = list(itertools.combinations(ordered, 2))
-    return {f"{a}, {b}": _each(PAIR, _Pair(read, a, b, len(pairs))) for a, b in pairs}
-
-
-def _each(measures: dict[str, Callable[[Any], Any]], of: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, measure in measures.items():
-        try:
-            out[name] = measure(of)
-        except _NotTold as reason:
-            out[name] = Unknown(reason=str(reason))
-    return out
+    return {f"{a}, {b}": measured(PAIR, _Pair(read, a, b, len(pairs))) for a, b in pairs}
 
 
 class _Reading:
@@ -130,14 +116,14 @@ class _Reading:
     @cached_property
     def best(self) -> Tried:
         if not self.done:
-            raise _NotTold("no trial has completed")
+            raise NotToldError("no trial has completed")
         return self.ranked[0]
 
     @cached_property
     def default(self) -> Tried:
         found = next((t for t in self.trials if t.number == self.study.default), None)
         if found is None:
-            raise _NotTold("no trial is known to have run the default configuration")
+            raise NotToldError("no trial is known to have run the default configuration")
         return found
 
     @cached_property
@@ -153,7 +139,7 @@ class _Reading:
         last = max((t.steps[-1][0] for t in self.done if t.steps), default=0)
         first = min((t.steps[0][0] for t in self.done if t.steps), default=0)
         if last <= first:
-            raise _NotTold("trials have no steps")
+            raise NotToldError("trials have no steps")
         return max(first, last // FIRST_RUNG)
 
 
@@ -162,14 +148,14 @@ class _Reading:
 
 def _failed_ratio(r: _Reading) -> float:
     if not r.trials:
-        raise _NotTold("no trial has ended")
+        raise NotToldError("no trial has ended")
     return sum(t.status == "failed" for t in r.trials) / len(r.trials)
 
 
 def _failed_cause(r: _Reading) -> str:
     causes = Counter(t.cause for t in r.trials if t.status == "failed" and t.cause)
     if not causes:
-        raise _NotTold("no cause of a failure is known")
+        raise NotToldError("no cause of a failure is known")
     return causes.most_common(1)[0][0]
 
 
@@ -179,16 +165,16 @@ def _has_failed_default(r: _Reading) -> bool:
 
 def _pruned_ratio(r: _Reading) -> float:
     if r.study.prunes is None:
-        raise _NotTold("it is not known whether trials are stopped for being behind")
+        raise NotToldError("it is not known whether trials are stopped for being behind")
     ended = [t for t in r.trials if t.status != "failed"]
     if not ended:
-        raise _NotTold("no trial has ended")
+        raise NotToldError("no trial has ended")
     return sum(t.status == "pruned" for t in ended) / len(ended)
 
 
 def _prunes(r: _Reading) -> bool:
     if r.study.prunes is None:
-        raise _NotTold("it is not known whether trials are stopped for being behind")
+        raise NotToldError("it is not known whether trials are stopped for being behind")
     return r.study.prunes
 
 
@@ -205,19 +191,19 @@ def _rung_pairs(r: _Reading) -> list[tuple[float, float]]:
 def _rung_correlation(r: _Reading) -> float:
     pairs = _rung_pairs(r)
     if len(pairs) < FEWEST_RANKED:
-        raise _NotTold(f"{len(pairs)} completed trials with steps, {FEWEST_RANKED} needed")
+        raise NotToldError(f"{len(pairs)} completed trials with steps, {FEWEST_RANKED} needed")
     return spearman([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def _error(scores: Sequence[float]) -> float:
     if len(scores) < 2:
-        raise _NotTold("trials have no scores a split")
+        raise NotToldError("trials have no scores a split")
     return statistics.stdev(scores) / math.sqrt(len(scores))
 
 
 def _differences(a: Tried, b: Tried) -> list[float]:
     if len(a.scores) < 2 or len(a.scores) != len(b.scores):
-        raise _NotTold("the two trials have no scores on the same splits")
+        raise NotToldError("the two trials have no scores on the same splits")
     return [x - y for x, y in zip(a.scores, b.scores, strict=True)]
 
 
@@ -229,9 +215,9 @@ def _in_errors(difference: float, error: float) -> float:
 
 def _fold_deviation_per_spread(r: _Reading) -> float:
     if len(r.best.scores) < 2:
-        raise _NotTold("trials have no scores a split")
+        raise NotToldError("trials have no scores a split")
     if len(r.done) < FEWEST_RANKED:
-        raise _NotTold(f"{len(r.done)} completed trials, {FEWEST_RANKED} needed")
+        raise NotToldError(f"{len(r.done)} completed trials, {FEWEST_RANKED} needed")
     spread = statistics.median([r.loss(t) for t in r.done]) - r.loss(r.best)
     deviation = statistics.stdev(r.best.scores)
     return deviation / spread if spread > 0 else math.inf if deviation > 0 else 0.0
@@ -239,7 +225,7 @@ def _fold_deviation_per_spread(r: _Reading) -> float:
 
 def _gain_errors(r: _Reading) -> float:
     if r.default.value is None:
-        raise _NotTold("the default configuration has no score")
+        raise NotToldError("the default configuration has no score")
     gain = r.loss(r.default) - r.loss(r.best)
     return _in_errors(gain, _error(_differences(r.default, r.best)))
 
@@ -248,7 +234,7 @@ def _distinct(r: _Reading) -> tuple[Tried, Tried]:
     best = r.best
     second = next((t for t in r.ranked if t.config != best.config), None)
     if second is None:
-        raise _NotTold("one configuration alone has completed")
+        raise NotToldError("one configuration alone has completed")
     return best, second
 
 
@@ -266,7 +252,7 @@ def _repeats(r: _Reading) -> float:
     repeated = [g for g in groups.values() if len(g) > 1]
     free = sum(len(g) - 1 for g in repeated)
     if free < 2:
-        raise _NotTold("no configuration was evaluated again under another seed")
+        raise NotToldError("no configuration was evaluated again under another seed")
     return math.sqrt(math.fsum(statistics.variance(g) * (len(g) - 1) for g in repeated) / free)
 
 
@@ -274,7 +260,7 @@ def _lead_per_repeat_deviation(r: _Reading) -> float:
     best, second = _distinct(r)
     deviation = _repeats(r)
     if deviation == 0:
-        raise _NotTold("repeated evaluations give equal scores")
+        raise NotToldError("repeated evaluations give equal scores")
     return (r.loss(second) - r.loss(best)) / deviation
 
 
@@ -288,14 +274,14 @@ def _settled(r: _Reading) -> str | None:
 def _settled_because(r: _Reading) -> str:
     found = _settled(r)
     if found is None:
-        raise _NotTold("it still gains")
+        raise NotToldError("it still gains")
     return found
 
 
 def _heldout_errors(r: _Reading) -> float:
     """By how many standard errors the held-out rows are worse: theirs counts as that of one more split."""
     if r.study.heldout is None or len(r.study.validation) < 2:
-        raise _NotTold("no score on held-out rows beside scores on splits")
+        raise NotToldError("no score on held-out rows beside scores on splits")
     k = len(r.study.validation)
     worse = r.sign * (r.study.heldout - statistics.fmean(r.study.validation))
     error = statistics.stdev(r.study.validation) * math.sqrt(1 + 1 / k)
@@ -307,13 +293,13 @@ def _is_near_perfect(r: _Reading) -> bool:
     if r.sign < 0:
         return -1 <= best <= -1 + PERFECT
     if best < 0:
-        raise _NotTold("the best possible score is not known")
+        raise NotToldError("the best possible score is not known")
     return best <= PERFECT
 
 
 def _leak(r: _Reading) -> str:
     if r.study.leak is None:
-        raise _NotTold("features that tell the target were not looked for")
+        raise NotToldError("features that tell the target were not looked for")
     return r.study.leak
 
 
@@ -364,14 +350,14 @@ class _Dimension:
     @property
     def ordered(self) -> Float | Int:
         if isinstance(self.parameter, Choice):
-            raise _NotTold(f"{self.name} has no order")
+            raise NotToldError(f"{self.name} has no order")
         return self.parameter
 
     def places(self, count: int) -> list[float]:
         """Where the best `count` lie, 0 at the lower and 1 at the upper bound."""
         parameter = self.ordered
         if len(self.having) < FEWEST_RANKED:
-            raise _NotTold(f"{len(self.having)} completed trials have {self.name}, {FEWEST_RANKED} needed")
+            raise NotToldError(f"{len(self.having)} completed trials have {self.name}, {FEWEST_RANKED} needed")
         return [scaled(parameter, t.config[self.name]) for t in self.having[:count]]
 
     @cached_property
@@ -386,14 +372,14 @@ class _Dimension:
     def importance(self) -> Importance:
         found = self.read.importance.get(self.name)
         if found is None:
-            raise _NotTold(f"too few completed trials vary {self.name}")
+            raise NotToldError(f"too few completed trials vary {self.name}")
         return found
 
 
 def _role(d: _Dimension) -> str:
     found = d.read.study.roles.get(d.name)
     if found is None:
-        raise _NotTold(f"the role of {d.name} is not recognised")
+        raise NotToldError(f"the role of {d.name} is not recognised")
     return found
 
 
@@ -417,7 +403,7 @@ def _edge_chance(d: _Dimension) -> float:
 def _spread_ratio(d: _Dimension) -> float:
     places = d.places(top_count(len(d.having)))
     if len(places) < 5:
-        raise _NotTold(f"{len(places)} best trials have {d.name}, 5 needed")
+        raise NotToldError(f"{len(places)} best trials have {d.name}, 5 needed")
     return max(places) - min(places)
 
 
@@ -426,7 +412,7 @@ def _failures(d: _Dimension) -> tuple[list[float], list[float]]:
     parameter = d.ordered
     bad = [scaled(parameter, t.config[d.name]) for t in d.read.trials if t.status == "failed" and d.name in t.config]
     if len(bad) < FEWEST_TOP or not d.having:
-        raise _NotTold(f"{len(bad)} failed trials, {FEWEST_TOP} needed")
+        raise NotToldError(f"{len(bad)} failed trials, {FEWEST_TOP} needed")
     return bad, [scaled(parameter, t.config[d.name]) for t in d.having]
 
 
@@ -441,7 +427,7 @@ def _failures_from(d: _Dimension) -> float:
     for place in sorted(bad):
         if sum(b >= place for b in bad) > sum(g >= place for g in good):
             return place
-    raise _NotTold("failures are nowhere more frequent than scores")
+    raise NotToldError("failures are nowhere more frequent than scores")
 
 
 def _gap_to_failures(d: _Dimension) -> float:
@@ -469,7 +455,7 @@ PARAMETER: dict[str, Callable[[_Dimension], Any]] = {
 
 
 def _raise(reason: str) -> Any:
-    raise _NotTold(reason)
+    raise NotToldError(reason)
 
 
 # ---------------------------------------------------------------------------------------------------------- of each pair
@@ -489,7 +475,7 @@ class _Pair:
     def places(self) -> tuple[list[float], list[float]]:
         most = top_count(len(self.read.ranked))
         if most < FEWEST_RANKED:  # told before anything is sorted out: a wide space has thousands of pairs
-            raise _NotTold(f"{most} best trials have both, {FEWEST_RANKED} needed")
+            raise NotToldError(f"{most} best trials have both, {FEWEST_RANKED} needed")
         space = self.read.study.space.parameters
         one, two = space[self.first], space[self.second]
         assert not isinstance(one, Choice)
@@ -504,14 +490,14 @@ class _Pair:
         ]
         top = both[: top_count(len(both))]
         if len(top) < FEWEST_RANKED:
-            raise _NotTold(f"{len(top)} best trials have both, {FEWEST_RANKED} needed")
+            raise NotToldError(f"{len(top)} best trials have both, {FEWEST_RANKED} needed")
         return [a for a, _ in top], [b for _, b in top]
 
 
 def _correlation(p: _Pair) -> float:
     first, second = p.places
     if len(set(first)) < 2 or len(set(second)) < 2:
-        raise _NotTold("the best trials do not vary one of them")
+        raise NotToldError("the best trials do not vary one of them")
     return statistics.correlation(first, second)
 
 

@@ -61,7 +61,7 @@ class Family(Value):
     """Import path of the estimator for each task it can do, as ``package.module:Class``."""
     on_images: str | None = None
     """Import path of the estimator that takes images ``(rows, height, width, channels)``; None: it gets every pixel as a feature."""
-    library: str | None = None
+    package: str | None = None
     """Module that must be installed for it, where that is none that everybody has."""
     needs_images: bool = False
     """True when it can learn from nothing else."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from advisor.core.derived import Given
+from advisor.core.entries import EntryExample, example_faults
 from advisor.core.lessons import Lesson, lesson_of
 from advisor.core.lint_properties import PROPERTIES, Circumstances, Look, Sibling, properties, roles_told, span, twin_names
 from advisor.core.lint_repair import repaired
@@ -33,15 +33,6 @@ UNRANKED = 3
 """Priority of a hyperparameter that neither the space, nor its family, nor a lesson ranks. [H]"""
 _LEVELS: tuple[Level, ...] = ("fault", "warning", "advice")
 _MOST_NAMED = 6
-
-
-class LintExample(Value):
-    """Properties as measured, and what the conditions must say of them."""
-
-    given: dict[str, Any]
-    """Property to value; all others are unknown."""
-    verdict: Verdict
-    """holds, fails or unknown."""
 
 
 class Lint(Value):
@@ -67,7 +58,7 @@ class Lint(Value):
     """The reason in one sentence."""
     source: str = Field(min_length=1)
     """Where the knowledge comes from."""
-    example: tuple[LintExample, ...] = Field(min_length=1)
+    example: tuple[EntryExample, ...] = Field(min_length=1)
     """Cases with their verdict."""
     place: str = ""
     """File and line."""
@@ -94,15 +85,7 @@ class Lint(Value):
         out = [f"{p.fact} belongs to one hyperparameter, and this looks at the space" for p in wanted if _is_misplaced(p, self.about)]
         if any(p.fact.startswith("sibling.") for p in wanted) and self.sibling is None:
             out.append("a condition on the sibling needs sibling = { … }")
-        for number, example in enumerate(self.example, start=1):
-            unknown = [n for n in example.given if n not in PROPERTIES]
-            if unknown:
-                out.append(f"example {number}: there is no property {unknown[0]!r}")
-                continue
-            said = all_of(wanted, Given(example.given))
-            if said is not example.verdict:
-                out.append(f"example {number} says {example.verdict}, the conditions say {said}")
-        return tuple(out)
+        return (*out, *example_faults(self.example, wanted, PROPERTIES, "property"))
 
 
 class Finding(Value):

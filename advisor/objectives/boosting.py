@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 Numbers = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
+OURS = ("n_estimators", "early_stopping", "patience", "categorical_features", "n_jobs", "random_state")
+"""Arguments that every library's trees have here; each hands them on in its own way."""
 
 
 def rows_to_stop_by(target: npt.NDArray[Any], share: float, seed: int, *, is_classes: bool) -> tuple[Rows, Rows] | None:
@@ -61,6 +63,10 @@ class BoostedTrees(BaseEstimator, ABC):  # type: ignore[misc]
         self.n_features_in_ = numbers.shape[1]
         self.model_, self.rounds_ = self._boosted(part(learned), None if watched is None else part(watched))
         return self
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the library itself is given of the arguments, by their names there."""
+        return {name: value for name, value in self.get_params(deep=False).items() if name not in OURS}
 
     def _columns(self) -> list[int]:
         """Columns of categories."""

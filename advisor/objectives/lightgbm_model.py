@@ -55,13 +55,10 @@ class LightGBMTrees(BoostedTrees):
         self.random_state = random_state
 
     def _settings(self) -> dict[str, Any]:
-        given = self.get_params(deep=False)
-        for ours in ("n_estimators", "early_stopping", "patience", "categorical_features", "n_jobs", "random_state"):
-            given.pop(ours)
         outputs = self._outputs()
         goal = {0: {"objective": "regression"}, 2: {"objective": "binary"}}.get(outputs, {"objective": "multiclass", "num_class": outputs})
         fixed = {"bagging_freq": 1, "seed": self.random_state, "num_threads": self.n_jobs, "verbosity": -1}
-        return {**given, **goal, **fixed, "deterministic": True, "force_col_wise": True}
+        return {**self._arguments(), **goal, **fixed, "deterministic": True, "force_col_wise": True}
 
     def _boosted(self, learned: Sequence[Any], watched: Sequence[Any] | None) -> tuple[Any, int]:
         settings = self._settings()

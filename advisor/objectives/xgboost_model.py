@@ -53,14 +53,11 @@ class XGBoostTrees(BoostedTrees):
         self.random_state = random_state
 
     def _settings(self) -> dict[str, Any]:
-        given = self.get_params(deep=False)
-        for ours in ("n_estimators", "early_stopping", "patience", "categorical_features", "n_jobs", "random_state"):
-            given.pop(ours)
         outputs = self._outputs()
         goal = {0: {"objective": "reg:squarederror"}, 2: {"objective": "binary:logistic"}}.get(
             outputs, {"objective": "multi:softprob", "num_class": outputs}
         )
-        return {**given, **goal, "tree_method": "hist", "seed": self.random_state, "nthread": self.n_jobs, "verbosity": 0}
+        return {**self._arguments(), **goal, "tree_method": "hist", "seed": self.random_state, "nthread": self.n_jobs, "verbosity": 0}
 
     def _told(self, X: Numbers, y: Any = None, weight: Any = None) -> Any:
         kinds = ["q"] * X.shape[1]

@@ -45,7 +45,7 @@ def varied(seed: int, book: Rulebook) -> Facts:
         return facts.model_copy(update={"measured": (_measured(draw, FAMILY),)}) if draw.random() < 0.7 else facts
     data, answers = _with_files(random.Random(f"files {seed}"), data, answers)
     libraries = tuple(n for n in LIBRARIES if draw.random() < 0.5)
-    if book.families[answers.model].library not in (None, *libraries) if answers.model != "auto" else False:
+    if book.families[answers.model].package not in (None, *libraries) if answers.model != "auto" else False:
         libraries = tuple(LIBRARIES)
     facts = Facts(hardware=machine, data=data, answers=answers, engines=engines, libraries=libraries)
     if answers.model != "auto" and draw.random() < 0.6:
