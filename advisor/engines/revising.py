@@ -159,9 +159,9 @@ class RevisingEngine:
         return self._known[1]
 
     def _speaking(self) -> tuple[Revision, ...]:
-        onward = [r for name, side in self._onward if (r := widening(self.space, name, side, self._times(name, side))) is not None]
         if self._onward:
-            return tuple(onward)
+            wider = (widening(self.space, name, side, self._times(name, side)) for name, side in self._onward)
+            return tuple(r for r in wider if r is not None)
         seen = self._seen()
         return revisions(self.space, seen, widened=self._widened) or frozen(self.space, seen)
 
